@@ -1,0 +1,113 @@
+"""Put layers on named modules of any model, or at a scale in pixels, and take them off again."""
+
+from collections.abc import Mapping
+from difflib import get_close_matches
+from typing import Any, Self
+
+from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
+
+
+class _Hook:
+    """Passes a module's output through a layer, in the mode that the module is in."""
+
+    def __init__(self, host: nn.Module, name: str, layer: nn.Module) -> None:
+        self.name = name
+        self.layer = layer
+        # The handle travels with copies and pickles of the model. Unpickling it raises the
+        # counter of hook numbers, so that hooks added later cannot overwrite this one.
+        self.handle: RemovableHandle = host.register_forward_hook(self)
+
+    def __call__(self, host: nn.Module, args: Any, output: Any) -> Tensor:
+        if not isinstance(output, Tensor):
+            raise TypeError(
+                f"module {self.name!r} returns a {type(output).__name__}, but a placed layer takes "
+                f"a single tensor: place {type(self.layer).__name__} on a module that returns one"
+            )
+        if self.layer.training != host.training:
+            self.layer.train(host.training)
+        result: Tensor = self.layer(output)
+        return result
+
+
+class Placement:
+    """Layers that sit on modules of a model until removed; also a context manager.
+
+    Attributes:
+        layers: the placed layers by module name.
+    """
+
+    def __init__(self, hooks: Mapping[str, _Hook]) -> None:
+        self._hooks = dict(hooks)
+
+    @property
+    def layers(self) -> dict[str, nn.Module]:
+        """Give the placed layers by module name."""
+        return {name: hook.layer for name, hook in self._hooks.items()}
+
+    def remove(self) -> None:
+        """Take the layers off the model; doing so twice is harmless."""
+        for hook in self._hooks.values():
+            hook.handle.remove()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.remove()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.layers})"
+
+
+def place(model: nn.Module, layers: Mapping[str, nn.Module]) -> Placement:
+    """Pass the outputs of named modules of ``model`` through ``layers``.
+
+    Each layer is applied to every output of its module, by a forward hook: the model's modules,
+    their names and its state_dict stay as they are. A layer follows the train or eval mode of its
+    module and travels with copies and pickles of the model. A module that is called twice in one
+    forward pass has its layer applied twice, with independent random draws.
+
+    ``torch.compile`` ignores hooks added after it: place layers first, compile then. Removing them
+    is honoured. To lift the layers off a copy of the model, copy ``(model, placement)`` together.
+
+    Args:
+        model: any model.
+        layers: a layer without parameters or buffers for each module name, as in
+            ``model.named_modules()``; :class:`~backdrop.Backdrop`, ``nn.Dropout2d`` or any other.
+
+    Returns:
+        A handle with the placed ``layers``, and ``remove()``, called by itself at the end of a
+        ``with`` block.
+
+    Raises:
+        KeyError: if the model has no module of that name.
+        TypeError: if a layer is not an ``nn.Module``; later, if the module returns no tensor.
+        ValueError: if a layer has parameters or buffers, which the model would neither move nor
+            save.
+
+    Example:
+        >>> from backdrop import Backdrop
+        >>> model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Flatten())
+        >>> with place(model, {"1": Backdrop(0.9, "sample+spatial")}) as placement:
+        ...     placement.layers["1"]
+        Backdrop(p=0.9, dims=sample+spatial, normalisation=realised)
+    """
+    hosts = dict(model.named_modules(remove_duplicate=False))
+    for name, layer in layers.items():
+        if name not in hosts:
+            raise KeyError(_unknown_name(name, list(hosts)))
+        if not isinstance(layer, nn.Module):
+            raise TypeError(f"the layer for {name!r} must be an nn.Module, got {layer!r}")
+        if layer.state_dict():
+            raise ValueError(
+                f"the layer for {name!r} has parameters or buffers, which the model would neither "
+                f"move nor save: {', '.join(layer.state_dict())}"
+            )
+    return Placement({name: _Hook(hosts[name], name, layer) for name, layer in layers.items()})
+
+
+def _unknown_name(name: str, names: list[str]) -> str:
+    close = get_close_matches(str(name), names, n=3, cutoff=0.4)
+    hint = f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
+    return f"the model has no module {name!r}{hint} (model.named_modules() lists them all)"

@@ -1,0 +1,122 @@
+"""Turn a configuration into objects: the only place that does."""
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, make_dataclass
+from typing import Any, get_type_hints
+
+import torch
+from hydra.utils import get_object
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from torch import nn
+
+import backdrop
+from backdrop.streams import stream_seed
+from experiments.identity import Settings
+
+
+class ConfigurationError(ValueError):
+    """A value in the configuration that cannot be used; the message begins with its key."""
+
+
+@dataclass
+class Parts:
+    """What one run is made of."""
+
+    dataset: Any
+    model: nn.Module
+    augmentation: Callable[..., Any] | None
+    loss: Callable[..., torch.Tensor]
+    optimizer: torch.optim.Optimizer
+
+
+def build(settings: Settings) -> Parts:
+    """Build all parts of a run; weights come from the run's initialisation stream.
+
+    Raises:
+        ConfigurationError: a key or value that cannot be used.
+    """
+    torch.manual_seed(stream_seed(settings["seed"], "initialisation"))
+    dataset = construct("dataset", settings["dataset"])
+    model = construct("model", settings["model"])
+    for name, entry in settings["masks"].items():
+        place_mask(f"masks.{name}", entry, model, dataset.input_shape)
+    augmentation = settings["augmentation"]
+    return Parts(
+        dataset=dataset,
+        model=model,
+        augmentation=construct("augmentation", augmentation) if augmentation else None,
+        loss=construct("loss", settings["loss"]),
+        optimizer=construct("optimizer", settings["optimizer"], model.parameters()),
+    )
+
+
+def place_mask(key: str, entry: Mapping[str, Any], model: nn.Module, shape: tuple[int, ...]) -> str:
+    """Put the layer of one entry after the module it names, or at its scale in pixels.
+
+    Returns the module's name.
+    """
+    layer = {name: value for name, value in entry.items() if name not in ("after", "scale")}
+    if ("after" in entry) == ("scale" in entry):
+        raise ConfigurationError(f"{key} needs either after (a module's name) or scale (pixels)")
+    try:
+        after = entry.get("after") or backdrop.module_at_scale(model, (1, *shape), entry["scale"]).name
+        backdrop.place(model, {after: construct(key, layer)})
+    except (KeyError, ValueError, TypeError) as error:
+        raise _named(key, error) from error
+    return after
+
+
+def construct(key: str, node: Mapping[str, Any], *given: Any) -> Any:
+    """Call the ``_target_`` of a node with its other entries, checked against its signature."""
+    if "_target_" not in node:
+        raise ConfigurationError(f"{key} needs a _target_: the class or function that makes it")
+    try:
+        target = get_object(node["_target_"])
+    except Exception as error:
+        raise ConfigurationError(f"{key}._target_: {error}") from error
+    arguments = {name: value for name, value in node.items() if name != "_target_"}
+    try:
+        return target(*given, **_checked(key, target, arguments))
+    except (ValueError, TypeError) as error:
+        raise _named(key, error) from error
+
+
+def _named(key: str, error: Exception) -> ConfigurationError:
+    if isinstance(error, ConfigurationError):
+        return error
+    message = error.args[0] if isinstance(error, KeyError) and error.args else error
+    return ConfigurationError(f"{key}: {message}")
+
+
+def _checked(key: str, target: Any, arguments: dict[str, Any]) -> dict[str, Any]:
+    """Check names and types of arguments against a signature; convert, say, 1 to 1.0."""
+    parameters = inspect.signature(target).parameters
+    open_ended = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+    unknown = set(arguments) - set(parameters)
+    if unknown and not open_ended:
+        allowed = ", ".join(name for name in parameters if name != "self")
+        raise ConfigurationError(f"{key}.{min(unknown)} is unknown; allowed are {allowed}")
+    hints = get_type_hints(target.__init__ if inspect.isclass(target) else target)
+    return {
+        name: _typed(f"{key}.{name}", hints.get(name), parameters.get(name), value)
+        for name, value in arguments.items()
+    }
+
+
+def _typed(key: str, hint: Any, parameter: inspect.Parameter | None, value: Any) -> Any:
+    """Convert a value to its annotated type, or to that of a numeric default."""
+    default = parameter.default if parameter else None
+    if isinstance(default, float) and not isinstance(value, bool | str):
+        hint = float if value is not None and not isinstance(value, list) else hint
+    elif isinstance(default, int | float) and isinstance(value, str):
+        hint = type(default)
+    try:
+        schema = OmegaConf.structured(make_dataclass("Argument", [("value", hint or Any)]))
+    except OmegaConfBaseException:  # a type that configurations do not know
+        return value
+    try:
+        return OmegaConf.to_container(OmegaConf.merge(schema, {"value": value}))["value"]  # type: ignore[index,call-overload]
+    except OmegaConfBaseException as error:
+        raise ConfigurationError(f"{key}: {str(error).splitlines()[0]}") from error

@@ -1,0 +1,64 @@
+"""A run is its configuration: resolve what is left open in it, and hash the whole."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from omegaconf import DictConfig, OmegaConf
+
+SCHEMA = 1  # raise when the same configuration comes to mean other numbers
+
+Settings = dict[str, Any]
+
+
+def resolve(config: DictConfig) -> Settings:
+    """Give the configuration as plain values, device and precision decided for this machine.
+
+    Raises:
+        ValueError: a count or probability out of its range, named by its key.
+    """
+    settings: Settings = OmegaConf.to_container(config, resolve=True, enum_to_str=True)  # type: ignore[assignment]
+    _check(settings)
+    if settings["device"] == "auto":
+        settings["device"] = "cuda" if torch.cuda.is_available() else "cpu"
+    if settings["precision"] == "auto":
+        settings["precision"] = "bfloat16" if has_fast_bfloat16(settings["device"]) else "float32"
+    return settings
+
+
+def _check(settings: Settings) -> None:
+    for key, least in {"epochs": 1, "batch_size": 1, "evaluations": 1, "seed": 0}.items():
+        if settings[key] < least:
+            raise ValueError(f"{key} must be at least {least}; got {settings[key]}")
+    if not 0 <= settings["warmup"] < 1:
+        raise ValueError(f"warmup must be in [0, 1); got {settings['warmup']}")
+    threads = settings["system"]["threads"]
+    if threads is not None and threads < 1:
+        raise ValueError(f"system.threads must be at least 1 or null; got {threads}")
+
+
+def has_fast_bfloat16(device: str) -> bool:
+    """Say whether bfloat16 arithmetic is built into the processor."""
+    if device == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+
+
+def run_id(settings: Mapping[str, Any]) -> str:
+    """Hash the settings, all but ``system``, to 12 hexadecimal digits."""
+    identity = {key: value for key, value in settings.items() if key != "system"}
+    text = json.dumps({"schema": SCHEMA, **_canonical(identity)}, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def _canonical(value: Any) -> Any:
+    """Write equal numbers alike (0 and 0.0), so that they hash alike."""
+    if isinstance(value, Mapping):
+        return {str(key): _canonical(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_canonical(item) for item in value]
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value

@@ -1,0 +1,111 @@
+"""The directory of one run: what it holds, in what order it appears, who may write to it.
+
+    config.yaml       the resolved configuration
+    provenance.json   hardware, versions, commit
+    metrics.jsonl     one line an epoch
+    checkpoint.pt     model and optimizer after some epoch; gone when the run is finished
+    failure.txt       the traceback, if the run failed
+    result.json       final numbers; appears last, so its presence means that the run is finished
+"""
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from filelock import FileLock
+from omegaconf import OmegaConf
+
+Row = dict[str, Any]
+
+
+class RunStore:
+    """Reads and writes the directory of the run ``id`` under ``root``."""
+
+    def __init__(self, root: Path, id: str) -> None:
+        self.path = root / id
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the run for this process; wait while another holds it.
+
+        The lock belongs to an open file, so the system frees it when its holder dies.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        with FileLock(self.path / "lock"):
+            yield
+
+    def start(self, settings: Row, provenance: Row) -> None:
+        """Write what is known before the first step, and forget an earlier failure."""
+        write_atomically(self.path / "config.yaml", OmegaConf.to_yaml(settings).encode())
+        write_atomically(self.path / "provenance.json", _json(provenance))
+        (self.path / "failure.txt").unlink(missing_ok=True)
+
+    def append(self, row: Row) -> None:
+        """Add the line of one epoch to the metrics."""
+        with (self.path / "metrics.jsonl").open("a") as file:
+            file.write(json.dumps(row) + "\n")
+
+    def metrics(self) -> list[Row]:
+        """Give the complete lines of the metrics; a line cut short by a crash is left out."""
+        path = self.path / "metrics.jsonl"
+        lines = path.read_text().split("\n")[:-1] if path.exists() else []
+        return [json.loads(line) for line in lines]
+
+    def save_checkpoint(self, state: Row) -> None:
+        """Replace the checkpoint."""
+        temporary = self.path / "checkpoint.tmp"
+        torch.save(state, temporary)
+        os.replace(temporary, self.path / "checkpoint.pt")
+
+    def resume(self, device: str) -> Row | None:
+        """Give the last checkpoint, if any, and cut the metrics back to its epoch."""
+        path = self.path / "checkpoint.pt"
+        state = torch.load(path, map_location=device, weights_only=True) if path.exists() else None
+        epoch = state["epoch"] if state else 0
+        kept = [json.dumps(row) + "\n" for row in self.metrics() if row["epoch"] <= epoch]
+        write_atomically(self.path / "metrics.jsonl", "".join(kept).encode())
+        return state
+
+    def finish(self, result: Row) -> None:
+        """Write the result, then drop the checkpoint."""
+        write_atomically(self.path / "result.json", _json(result))
+        (self.path / "checkpoint.pt").unlink(missing_ok=True)
+
+    def fail(self, traceback: str) -> None:
+        """Mark the run as failed; its last line names the error."""
+        write_atomically(self.path / "failure.txt", traceback.encode())
+
+    def result(self) -> Row | None:
+        """Give the result of a finished run, else None."""
+        return self._read("result.json")
+
+    def provenance(self) -> Row | None:
+        """Give the provenance of a run that was started, else None."""
+        return self._read("provenance.json")
+
+    def failure(self) -> str | None:
+        """Give the last line of a failed run's traceback, else None."""
+        path = self.path / "failure.txt"
+        return path.read_text().strip().splitlines()[-1] if path.exists() else None
+
+    def _read(self, name: str) -> Row | None:
+        path = self.path / name
+        return json.loads(path.read_text()) if path.exists() else None
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file so that it is seen whole or not at all, also after a crash."""
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    with temporary.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+
+
+def _json(value: Row) -> bytes:
+    return (json.dumps(value, indent=2) + "\n").encode()

@@ -1,0 +1,123 @@
+"""Plan the runs of a preset and compute them, several processes side by side."""
+
+import os
+import queue
+import threading
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, replace
+from multiprocessing import get_context
+from pathlib import Path
+
+import torch
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+
+from experiments.identity import Settings, resolve, run_id
+from experiments.run import run
+from experiments.run_store import Row
+from experiments.sweep_log import SweepLog, describe, expand, sweep_parameters
+from experiments.train import CONF
+
+
+@dataclass(frozen=True)
+class Job:
+    """A run that a preset asks for, and the experiments that it belongs to."""
+
+    id: str
+    experiments: tuple[str, ...]
+    label: str
+    settings: Settings
+
+
+def preset_experiments(preset: str) -> list[str]:
+    """Give the experiments of a preset.
+
+    Raises:
+        ValueError: an unknown preset, with the known ones.
+    """
+    path = Path(CONF) / "preset" / f"{preset}.yaml"
+    if not path.exists():
+        known = ", ".join(sorted(p.stem for p in path.parent.glob("*.yaml")))
+        raise ValueError(f"unknown preset {preset!r}; the presets are {known}")
+    return list(OmegaConf.load(path).experiments)
+
+
+def plan(experiments: Sequence[str], overrides: Sequence[str] = ()) -> list[Job]:
+    """List the runs of experiments, each once, in the order of their files."""
+    jobs: dict[str, Job] = {}
+    with initialize_config_dir(CONF, version_base="1.3"):
+        for experiment in experiments:
+            for job in _expand(experiment, overrides):
+                known = jobs.get(job.id)
+                names = (*known.experiments, experiment) if known else (experiment,)
+                jobs[job.id] = replace(known or job, experiments=names)
+    return list(jobs.values())
+
+
+def _expand(experiment: str, overrides: Sequence[str]) -> list[Job]:
+    chosen = [f"experiment={experiment}", *overrides]
+    config = compose("train", chosen, return_hydra_config=True)
+    swept = sweep_parameters(config)
+    jobs = []
+    for values in expand([*chosen, *swept]):
+        settings = resolve(compose("train", values))
+        label = " ".join([experiment, *values[len(chosen) :]])
+        jobs.append(Job(run_id(settings), (experiment,), label, settings))
+    return jobs
+
+
+def cores() -> int:
+    """Count the cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def run_all(jobs: Sequence[Job], runs: Path, processes: int | None = None) -> SweepLog:
+    """Compute jobs in ``processes`` side by side (default: one a core; one with a GPU).
+
+    A job that fails, or whose process dies, is logged as failed and the others go on.
+    """
+    count = min(processes or (1 if torch.cuda.is_available() else cores()), max(1, len(jobs)))
+    threads = max(1, cores() // count)
+    os.environ["OMP_NUM_THREADS"] = str(threads)  # for the processes that are started here
+    log = SweepLog.create(runs, len(jobs))
+    waiting: queue.SimpleQueue[Job] = queue.SimpleQueue()
+    for job in jobs:
+        waiting.put(job)
+    workers = [
+        threading.Thread(target=_work, args=(waiting, log, threads), daemon=True)
+        for _ in range(count)
+    ]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    return log
+
+
+def _work(waiting: "queue.SimpleQueue[Job]", log: SweepLog, threads: int) -> None:
+    """Take jobs until none is left, each into a process that outlives it unless it dies."""
+    pool = _process()
+    while True:
+        try:
+            job = waiting.get_nowait()
+        except queue.Empty:
+            pool.shutdown()
+            return
+        system = {**job.settings["system"], "threads": threads}
+        try:
+            result = pool.submit(run, {**job.settings, "system": system}).result()
+        except BrokenProcessPool:
+            log.add(job.id, job.label, "its process died", failed=True)
+            pool = _process()
+        except Exception as error:
+            log.add(job.id, job.label, f"failed: {error}", failed=True)
+        else:
+            log.add(job.id, job.label, describe(result))
+
+
+def _process() -> ProcessPoolExecutor:
+    return ProcessPoolExecutor(1, mp_context=get_context("spawn"))
+
+

@@ -1,0 +1,95 @@
+"""What the jobs of one sweep, in whatever process they run, say when they end."""
+
+import json
+import os
+import sys
+import time
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig
+
+VARIABLE = "BACKDROP_SWEEP"  # holds the log's path in the processes of a sweep
+
+
+class SweepLog:
+    """A file of JSON lines: a head with the number of jobs, then a line for each job that ended."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @classmethod
+    def create(cls, runs: Path, jobs: int) -> "SweepLog":
+        """Start a log under ``runs``/sweeps, named by the time."""
+        folder = runs / "sweeps"
+        folder.mkdir(parents=True, exist_ok=True)
+        log = cls(folder / f"{datetime.now():%Y-%m-%d-%H-%M-%S}-{os.getpid()}.jsonl")
+        log._append({"jobs": jobs, "start": time.time()})
+        return log
+
+    def add(self, id: str, label: str, text: str, failed: bool = False) -> None:
+        """Record the end of a job and print it, with the count and the time left."""
+        self._append({"id": id, "label": label, "text": text, "failed": failed})
+        head, *ended = self.lines()
+        left = (time.time() - head["start"]) / len(ended) * (head["jobs"] - len(ended))
+        print(
+            f"[{len(ended)}/{head['jobs']}] {id} {label}: {text}; "
+            f"about {max(0, left) / 60:.0f} min left",
+            flush=True,
+        )
+
+    def failures(self) -> list[str]:
+        """Give a line for every job that failed."""
+        return [f"{e['id']} {e['label']}: {e['text']}" for e in self.lines()[1:] if e["failed"]]
+
+    def lines(self) -> list[dict[str, Any]]:
+        """Give the head and the lines of the jobs that ended."""
+        return [json.loads(line) for line in self.path.read_text().splitlines()]
+
+    def _append(self, line: dict[str, Any]) -> None:
+        with self.path.open("a") as file:
+            file.write(json.dumps(line) + "\n")
+
+
+def describe(result: dict[str, Any]) -> str:
+    """Say a result in a few words."""
+    error = result["final"]["test"]["error"]
+    return f"test error {error:.3f} in {result['seconds']:.0f} s"
+
+
+def report_failures(log: SweepLog) -> int:
+    """Print the failed jobs; give the exit status."""
+    failures = log.failures()
+    if failures:
+        print(f"{len(failures)} of {len(log.lines()) - 1} runs failed:", file=sys.stderr)
+        print("\n".join(f"  {line}" for line in failures), file=sys.stderr)
+    return 1 if failures else 0
+
+
+def expand(overrides: list[str]) -> list[list[str]]:
+    """Give the overrides of every job of a sweep, the first key varying slowest."""
+    parsed = OverridesParser.create().parse_overrides(overrides)
+    (batch,) = BasicSweeper.split_arguments(parsed, max_batch_size=None)
+    return [list(job) for job in batch]
+
+
+def sweep_parameters(config: DictConfig) -> list[str]:
+    """Give what an experiment file sweeps over, as overrides."""
+    params = config.hydra.sweeper.params or {}
+    return [f"{key}={value}" for key, value in params.items()]
+
+
+class SweepCallback(Callback):
+    """Opens the log of a Hydra multirun before its first job."""
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Count the jobs and tell their processes where the log is."""
+        overrides = list(config.hydra.overrides.task)
+        named = {override.split("=")[0] for override in overrides}
+        overrides += [p for p in sweep_parameters(config) if p.split("=")[0] not in named]
+        log = SweepLog.create(Path(config.system.runs), len(expand(overrides)))
+        os.environ[VARIABLE] = str(log.path)

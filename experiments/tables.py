@@ -1,0 +1,88 @@
+"""Tidy tables of runs: their configuration as columns, and back."""
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from experiments.identity import Settings
+from experiments.run_store import Row, RunStore, write_atomically
+
+CONFIG = "config."
+
+
+def flatten(value: Mapping[str, Any], prefix: str = "") -> Row:
+    """Give nested settings as one level of dotted keys; empty mappings stay as values.
+
+    >>> flatten({"a": {"b": 1}, "c": {}})
+    {'a.b': 1, 'c': {}}
+    """
+    flat: Row = {}
+    for key, item in value.items():
+        if isinstance(item, Mapping) and item:
+            flat |= flatten(item, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = item
+    return flat
+
+
+def unflatten(flat: Mapping[str, Any]) -> Row:
+    """Undo ``flatten``."""
+    nested: Row = {}
+    for key, item in flat.items():
+        *parents, last = key.split(".")
+        node = nested
+        for parent in parents:
+            node = node.setdefault(parent, {})
+        node[last] = item
+    return nested
+
+
+def run_row(id: str, experiments: Iterable[str], settings: Settings, store: RunStore) -> Row:
+    """Give the row of one run, whether finished, failed or missing."""
+    result, failure = store.result(), store.failure()
+    status = "finished" if result else "failed" if failure else "missing"
+    identity = {key: value for key, value in settings.items() if key != "system"}
+    return {
+        "id": id,
+        "experiments": ";".join(experiments),
+        "status": status,
+        "error": failure if status == "failed" else None,
+        **{CONFIG + key: json.dumps(item) for key, item in flatten(identity).items()},
+        **flatten(result or {}),
+        **(flatten({"provenance": store.provenance() or {}}) if result else {}),
+    }
+
+
+def settings_of(row: Mapping[str, Any]) -> Settings:
+    """Give the configuration of a row, all but ``system``."""
+    cells = {
+        key.removeprefix(CONFIG): json.loads(cell)
+        for key, cell in row.items()
+        if key.startswith(CONFIG) and isinstance(cell, str)
+    }
+    return unflatten(cells)
+
+
+def curve_rows(id: str, store: RunStore) -> list[Row]:
+    """Give a row for every epoch of a run, rounded to six significant digits."""
+    return [
+        {"id": id}
+        | {k: float(f"{v:.6g}") if isinstance(v, float) else v for k, v in flatten(row).items()}
+        for row in store.metrics()
+    ]
+
+
+def read(path: Path) -> pd.DataFrame:
+    """Read a table of runs or curves; give an empty one where there is none."""
+    if not path.exists():
+        return pd.DataFrame({"id": pd.Series(dtype=str)})
+    return pd.read_csv(path, dtype={"id": str}, float_precision="round_trip", low_memory=False)
+
+
+def write(table: pd.DataFrame, path: Path) -> None:
+    """Write a table, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, table.to_csv(index=False).encode())

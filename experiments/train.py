@@ -1,0 +1,80 @@
+"""Train one configuration, or a sweep of them with ``-m``.
+
+    python -m experiments.train experiment=textures/laptop masks=two_scale masks.fine.p=0.5 seed=3
+    python -m experiments.train -m experiment=textures/laptop masks=two_scale masks.fine.p=0,0.5,0.9
+
+The run's directory under results/runs is named by the hash of its configuration: asked for again,
+a finished run answers at once and an interrupted one goes on.
+"""
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig
+from tqdm import tqdm
+
+import experiments.schema  # noqa: F401  (registers the schema)
+from experiments.identity import Settings, resolve, run_id
+from experiments.run import run
+from experiments.run_store import Row
+from experiments.sweep_log import VARIABLE, SweepLog, describe, report_failures
+
+CONF = str(Path(__file__).resolve().parent.parent / "conf")
+
+
+@hydra.main(version_base="1.3", config_path=CONF, config_name="train")
+def main(config: DictConfig) -> float:
+    """Run one configuration; return its validation error, for sweepers that optimise."""
+    launch = HydraConfig.get()
+    swept = launch.mode is RunMode.MULTIRUN
+    parallel = swept and "basic_launcher" not in launch.launcher._target_
+    settings = resolve(config)
+    if parallel and settings["system"]["threads"] is None:
+        settings["system"]["threads"] = 1
+    result = run_in_sweep(settings, launch.job.override_dirname) if swept else run_alone(settings)
+    return float(result["final"]["validation"]["error"])
+
+
+def run_alone(settings: Settings) -> Row:
+    """Run with a progress bar on a terminal, and say where the run is."""
+    hidden = not (settings["system"]["progress"] and sys.stderr.isatty())
+    with tqdm(total=settings["epochs"], unit="epoch", disable=hidden) as bar:
+        result = run(settings, progress(bar))
+    print(f"{Path(settings['system']['runs']) / run_id(settings)}: {describe(result)}")
+    return result
+
+
+def progress(bar: "tqdm[None]") -> Callable[[Row], None]:
+    """Give a reporter that moves a bar to each epoch's row."""
+
+    def report(row: Row) -> None:
+        bar.update(row["epoch"] - bar.n)
+        bar.set_postfix(loss=f"{row['train']['loss']:.3f}", error=f"{row['train']['error']:.3f}")
+
+    return report
+
+
+def run_in_sweep(settings: Settings, label: str) -> Row:
+    """Run as a job of a sweep: one line at its end, also if it fails."""
+    log = SweepLog(Path(os.environ[VARIABLE]))
+    id = run_id(settings)
+    try:
+        result = run(settings)
+    except Exception as error:
+        log.add(id, label, f"failed: {error}", failed=True)
+        raise
+    log.add(id, label, describe(result))
+    return result
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    finally:
+        if VARIABLE in os.environ:
+            report_failures(SweepLog(Path(os.environ[VARIABLE])))
