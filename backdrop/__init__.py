@@ -4,6 +4,17 @@ From Golkar & Cranmer, Backdrop: Stochastic Backpropagation, arXiv:1806.01337.
 """
 
 from backdrop.mask import Backdrop, draw_mask, mask_gradient
-from backdrop.placement import Placement, place
+from backdrop.placement import Placement, Site, module_at_scale, place
+from backdrop.receptive_field import ReceptiveField, receptive_field
 
-__all__ = ["Backdrop", "Placement", "draw_mask", "mask_gradient", "place"]
+__all__ = [
+    "Backdrop",
+    "Placement",
+    "ReceptiveField",
+    "Site",
+    "draw_mask",
+    "mask_gradient",
+    "module_at_scale",
+    "place",
+    "receptive_field",
+]

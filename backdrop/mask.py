@@ -8,10 +8,9 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-Dims = str | int | Sequence[int]
-Normalisation = Literal["realised", "expected"]
+from backdrop.dims import Dims, checked_dims, resolve_dims
 
-NAMED_DIMS = ("sample", "channel", "spatial")
+Normalisation = Literal["realised", "expected"]
 
 
 class _MaskGradient(torch.autograd.Function):
@@ -83,13 +82,22 @@ def draw_mask(
     _check_normalisation(normalisation)
     if 0 in shape:
         raise ValueError(f"cannot draw a mask of the empty shape {tuple(shape)}")
-    uniform = torch.rand(shape, dtype=torch.float32, device=device, generator=generator)
+    uniform = _draw_uniform(shape, generator, device)
     if normalisation == "expected":
         return (uniform >= p).to(torch.float32) / (1 - p)
     # The largest draw is the survivor if no other is: uniformly chosen, without a second draw or
     # a look at the values from the host.
     keep = ((uniform >= p) | (uniform == uniform.amax())).to(torch.float32)
     return keep / keep.mean()
+
+
+def _draw_uniform(
+    shape: Sequence[int], generator: torch.Generator | None, device: torch.device | str | None
+) -> Tensor:
+    # The overload with a generator, even with None, knows no symbolic sizes under torch.compile.
+    if generator is None:
+        return torch.rand(shape, dtype=torch.float32, device=device)
+    return torch.rand(shape, dtype=torch.float32, device=device, generator=generator)
 
 
 def mask_gradient(x: Tensor, mask: Tensor) -> Tensor:
@@ -115,8 +123,10 @@ def mask_gradient(x: Tensor, mask: Tensor) -> Tensor:
         >>> x.grad
         tensor([0., 3., 0.])
     """
-    _check_differentiable(x)
-    if not _broadcasts(mask.shape, x.shape):
+    if not (x.is_floating_point() or x.is_complex()):
+        raise TypeError(f"only floating-point tensors carry gradients to mask, got {x.dtype}")
+    aligned = (1,) * (x.ndim - mask.ndim) + tuple(mask.shape)
+    if len(aligned) > x.ndim or any(m not in (1, n) for m, n in zip(aligned, x.shape, strict=True)):
         raise ValueError(
             f"a mask of shape {tuple(mask.shape)} does not broadcast to the input's shape "
             f"{tuple(x.shape)}: align its dims with the last ones, each of size 1 or the input's"
@@ -130,52 +140,53 @@ def mask_gradient(x: Tensor, mask: Tensor) -> Tensor:
 class Backdrop(nn.Module):
     r"""Masks the gradient at random locations in training and is the identity otherwise.
 
-    The output is the input, without a copy. In training, the gradient is multiplied by a mask drawn
-    in the forward pass, of the input's size along the masked dims and broadcast along the others:
+    The output is the input, without a copy. In training, the gradient is multiplied by a mask that
+    is drawn in the forward pass, with the input's sizes along ``dims`` and size 1 along the others:
 
-    .. math:: y = x, \qquad
-        \frac{\partial L}{\partial x} = \frac{b}{\bar b} \odot \frac{\partial L}{\partial y},
+    .. math:: y = x, \qquad \partial L / \partial x = (b / \bar b) \odot \partial L / \partial y,
         \qquad b_i \sim \mathrm{Bernoulli}(1 - p),
 
-    where at least one element of b survives; with ``normalisation="expected"`` the divisor is 1 - p
-    and nothing is forced to survive. With independent masks the mean gradient over draws is the
-    plain gradient, of any network. In eval mode and at p = 0 the layer returns its input itself.
-
-    From Golkar & Cranmer, Backdrop: Stochastic Backpropagation, arXiv:1806.01337.
+    where at least one element of b survives; see :func:`draw_mask`. With independent masks the mean
+    gradient over draws is the plain gradient, of any network. In eval mode and at p = 0 the layer
+    returns its input itself. From Golkar & Cranmer, Backdrop: Stochastic Backpropagation,
+    arXiv:1806.01337.
 
     Args:
         p: the probability that a location is masked, in [0, 1).
-        dims: the masked dims. Numbers (one or several, negative ones count from the last), or the
-            names ``"sample"`` (dim 0), ``"channel"`` (dim 1), ``"spatial"`` (dims 2 and above),
-            joined by ``+``. ``"spatial"`` alone draws one mask shared by the samples,
-            ``"sample+spatial"`` one for each sample.
-        normalisation: ``"realised"`` divides by the share that survived in this draw,
-            ``"expected"`` by the probability of survival.
-        generator: the source of random numbers, by default the global one of the input's device.
-            Copies of the layer carry its state. It is for eager mode: activation checkpointing and
+        dims: numbers (one or several, negative ones count from the last), or the names ``"sample"``
+            (dim 0), ``"channel"`` (dim 1) and ``"spatial"`` (dims 2 and above), joined by ``+``.
+            ``"spatial"`` draws one mask for all samples, ``"sample+spatial"`` one for each.
+        normalisation: ``"realised"`` divides by the share that survives in this draw,
+            ``"expected"`` by 1 - p, and then nothing is forced to survive.
+        generator: the source of random numbers, by default the global one of the input's device;
+            copies of the layer carry its state. Eager mode only: activation checkpointing and
             ``torch.compile(fullgraph=True)`` cannot honour it, and raise.
 
+    Attributes:
+        fixed_mask: None, or a mask that is used as given in place of drawn ones, in training and
+            eval mode and whatever p is. Where it has one surviving element, the gradient at the
+            model's input shows the receptive field of that element.
+
     Shape:
-        (N, C, L), (N, C, H, W), (N, C, D, H, W) or any other; the output's is the same. Gradients
+        (N, C, L), (N, C, H, W), (N, C, D, H, W) or any other; the output has the same. Gradients
         keep their dtype and are scaled in float32 or better.
 
     Raises:
         TypeError: if ``p`` or ``dims`` is of the wrong type, or the input is an integer tensor.
-        ValueError: if ``p`` lies outside [0, 1), a name is unknown, dims repeat, the input lacks
-            one of them or is empty.
+        ValueError: if ``p`` lies outside [0, 1), a name is unknown, a dim is repeated or lacking,
+            or the input is empty.
         RuntimeError: on export in training mode, or where the generator cannot be honoured.
 
     Warning:
-        After ``y = layer(x)``, changing ``y`` in place and then using ``x`` again is silently
-        wrong, see :func:`mask_gradient`.
+        As with :func:`mask_gradient`, after ``y = layer(x)``, changing ``y`` in place and then
+        using ``x`` again is silently wrong.
 
     Example:
         >>> _ = torch.manual_seed(0)
         >>> x = torch.zeros(2, 1, 2, 2, requires_grad=True)
         >>> Backdrop(0.5, "sample")(x).sum().backward()
-        >>> x.grad.flatten(1)
-        tensor([[0., 0., 0., 0.],
-                [2., 2., 2., 2.]])
+        >>> x.grad.flatten()
+        tensor([0., 0., 0., 0., 2., 2., 2., 2.])
     """
 
     def __init__(
@@ -188,7 +199,7 @@ class Backdrop(nn.Module):
     ) -> None:
         super().__init__()
         self.p = _checked_probability(p)
-        self.dims = _checked_dims(dims)
+        self.dims = checked_dims(dims)
         self.normalisation = _check_normalisation(normalisation)
         if not isinstance(generator, torch.Generator | None):
             raise TypeError(f"generator must be a torch.Generator or None, got {generator!r}")
@@ -209,12 +220,11 @@ class Backdrop(nn.Module):
     def _draw(self, x: Tensor) -> Tensor:
         # Drawn without asking whether x needs a gradient: reentrant checkpointing runs the first
         # pass under no_grad, and both passes must use up the same random numbers.
-        _check_differentiable(x)
         if 0 in x.shape:
             raise ValueError(f"cannot mask an empty input of shape {tuple(x.shape)}")
         if self.generator is not None:
             _refuse_generator_out_of_step()
-        masked = _resolve_dims(self.dims, x.ndim)
+        masked = resolve_dims(self.dims, x.ndim)
         shape = [size if dim in masked else 1 for dim, size in enumerate(x.shape)]
         return draw_mask(
             shape,
@@ -223,26 +233,6 @@ class Backdrop(nn.Module):
             generator=self.generator,
             device=x.device,
         )
-
-    @contextmanager
-    def fixed(self, mask: Tensor) -> Iterator[None]:
-        """Use ``mask`` as given within a ``with`` block, in training and eval mode alike.
-
-        One surviving element shows, in the gradient that reaches the input, the receptive field
-        of that element.
-
-        Example:
-            >>> layer, x = Backdrop().eval(), torch.zeros(3, requires_grad=True)
-            >>> with layer.fixed(torch.tensor([0.0, 0.0, 1.0])):
-            ...     layer(x).sum().backward()
-            >>> x.grad
-            tensor([0., 0., 1.])
-        """
-        before, self.fixed_mask = self.fixed_mask, mask
-        try:
-            yield
-        finally:
-            self.fixed_mask = before
 
     @contextmanager
     def recorded(self) -> Iterator[list[Tensor]]:
@@ -256,8 +246,7 @@ class Backdrop(nn.Module):
             torch.Size([8, 1, 1, 1])
         """
         before = self._record
-        masks: list[Tensor] = []
-        self._record = masks
+        self._record = masks = list[Tensor]()
         try:
             yield masks
         finally:
@@ -286,67 +275,24 @@ def _check_normalisation(normalisation: Normalisation) -> Normalisation:
     return normalisation
 
 
-def _checked_dims(dims: Dims) -> str | tuple[int, ...]:
-    if isinstance(dims, str):
-        names = dims.split("+")
-        if not set(names) <= set(NAMED_DIMS) or len(set(names)) < len(names):
-            raise ValueError(f"dims must join different ones of {NAMED_DIMS} by '+', got {dims!r}")
-        return dims
-    numbers = (dims,) if isinstance(dims, int) else dims
-    if not isinstance(numbers, Sequence) or not all(type(dim) is int for dim in numbers):
-        raise TypeError(f"dims must be a name, an int or a sequence of ints, got {dims!r}")
-    if not numbers or len(set(numbers)) < len(numbers):
-        raise ValueError(f"dims must name at least one dim and each of them once, got {dims!r}")
-    return tuple(numbers)
-
-
-def _resolve_dims(dims: str | tuple[int, ...], ndim: int) -> set[int]:
-    """Give the masked dims of an input with ``ndim`` dims as numbers from 0 to ndim - 1."""
-    lacking = f"dims={dims!r} do not all exist in an input with {ndim} dims"
-    if isinstance(dims, tuple):
-        if not all(-ndim <= dim < ndim for dim in dims):
-            raise ValueError(f"{lacking}: numbers from {-ndim} to {ndim - 1} do")
-        masked = {dim % ndim for dim in dims}
-        if len(masked) < len(dims):
-            raise ValueError(f"dims={dims!r} name one dim twice in an input with {ndim} dims")
-        return masked
-    ranges = {"sample": range(1), "channel": range(1, 2), "spatial": range(2, max(ndim, 3))}
-    masked = {dim for name in dims.split("+") for dim in ranges[name]}
-    if max(masked) >= ndim:
-        raise ValueError(f"{lacking}: 'sample' is dim 0, 'channel' dim 1, 'spatial' 2 and above")
-    return masked
-
-
-def _broadcasts(shape: Sequence[int], target: Sequence[int]) -> bool:
-    aligned = target[len(target) - len(shape) :]
-    return len(shape) <= len(target) and all(
-        size in (1, wanted) for size, wanted in zip(shape, aligned, strict=True)
-    )
-
-
-def _check_differentiable(x: Tensor) -> None:
-    if not (x.is_floating_point() or x.is_complex()):
-        raise TypeError(f"only floating-point tensors carry gradients to mask, got {x.dtype}")
-
-
 def _refuse_export() -> None:
     if torch.compiler.is_exporting():
         raise RuntimeError(
-            "cannot export a Backdrop layer that is at work: the exported graph would cut its "
-            "gradient. Call model.eval() and lift fixed masks first; the layer is then the identity"
+            "cannot export an active Backdrop layer, whose gradient the exported graph would cut: "
+            "call model.eval() and lift fixed masks first, and the layer is the identity"
         )
 
 
 def _refuse_generator_out_of_step() -> None:
     if torch.compiler.is_compiling():
         raise RuntimeError(
-            "torch.compile cannot draw from a Backdrop layer's own generator: construct the layer "
-            "without one, and seed the global stream with torch.manual_seed"
+            "torch.compile cannot draw from a Backdrop layer's own generator: leave it out, and "
+            "seed the global one with torch.manual_seed"
         )
     # A forward pass inside a backward pass is a recomputation by activation checkpointing, which
     # restores the global random state but not that of other generators.
     if torch._C._current_graph_task_id() != -1:
         raise RuntimeError(
-            "activation checkpointing would draw another mask from a Backdrop layer's own "
-            "generator on recomputation: construct the layer without one"
+            "on recomputation, activation checkpointing would draw another mask from a Backdrop "
+            "layer's own generator: leave it out, and the masks agree"
         )

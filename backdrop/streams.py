@@ -1,4 +1,4 @@
-"""Named random streams: every draw comes from a seed, a name and an index, and from nothing else."""
+"""Named random streams: a draw comes from a seed, a name and an index, and from nothing else."""
 
 import hashlib
 

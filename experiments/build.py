@@ -61,7 +61,9 @@ def place_mask(key: str, entry: Mapping[str, Any], model: nn.Module, shape: tupl
     if ("after" in entry) == ("scale" in entry):
         raise ConfigurationError(f"{key} needs either after (a module's name) or scale (pixels)")
     try:
-        after = entry.get("after") or backdrop.module_at_scale(model, (1, *shape), entry["scale"]).name
+        after = (
+            entry.get("after") or backdrop.module_at_scale(model, (1, *shape), entry["scale"]).name
+        )
         backdrop.place(model, {after: construct(key, layer)})
     except (KeyError, ValueError, TypeError) as error:
         raise _named(key, error) from error

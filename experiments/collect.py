@@ -1,11 +1,11 @@
 """Collect finished runs into the tidy tables of a preset, or of a sweep of one's own.
 
-    python -m experiments.collect laptop
-    python -m experiments.collect results/runs/sweeps/<log>.jsonl   (default: the last sweep)
+    python -m experiments.collect [results/runs/sweeps/<log>.jsonl]
+
+prints the folder into which it collected a sweep, by default the last one.
 """
 
 import argparse
-import json
 import shutil
 import subprocess
 from collections.abc import Sequence
@@ -47,7 +47,9 @@ def collect(planned: Sequence[Planned], runs: Path, folder: Path) -> pd.DataFram
     table = _replace(old_runs, pd.DataFrame(rows))
     table = table[~((table["experiments"] == "") & (table["status"] != "finished"))]
     order = {id: position for position, id in enumerate(names)}
-    table = table.sort_values("id", key=lambda ids: ids.map(order).fillna(len(order)), kind="stable")
+    table = table.sort_values(
+        "id", key=lambda ids: ids.map(order).fillna(len(order)), kind="stable"
+    )
     write(table[_columns(table)], folder / "runs.csv")
     write(_replace(old_curves, pd.DataFrame(curves)), folder / "curves.csv")
     return table
@@ -78,9 +80,11 @@ def keep_reference(folder: Path, runs: Path) -> Path:
     reference = runs / "reference" / f"{folder.name}.csv"
     table = folder / "runs.csv"
     reference.parent.mkdir(parents=True, exist_ok=True)
-    shown = subprocess.run(
-        ["git", "show", f"HEAD:./{table.name}"], cwd=folder, capture_output=True
-    ) if folder.exists() else None
+    shown = (
+        subprocess.run(["git", "show", f"HEAD:./{table.name}"], cwd=folder, capture_output=True)
+        if folder.exists()
+        else None
+    )
     if shown and shown.returncode == 0:
         reference.write_bytes(shown.stdout)
     elif table.exists() and not reference.exists():
@@ -101,7 +105,9 @@ def swept_runs(log: SweepLog) -> list[Planned]:
 
 def main() -> None:
     """Collect a sweep into results/runs/sweeps/<its name>/."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument("log", nargs="?", type=Path, help="log of a sweep; default: the last one")
     parser.add_argument("--runs", type=Path, default=Path("results/runs"))
     chosen = parser.parse_args()
@@ -110,8 +116,8 @@ def main() -> None:
         parser.error(f"no sweep has been run: {chosen.runs / 'sweeps'} holds no log")
     log = SweepLog(chosen.log or logs[-1])
     folder = log.path.with_suffix("")
-    table = collect(swept_runs(log), log.path.parent.parent, folder)
-    print(json.dumps(table["status"].value_counts().to_dict()), folder)
+    collect(swept_runs(log), log.path.parent.parent, folder)
+    print(folder)
 
 
 if __name__ == "__main__":

@@ -81,7 +81,7 @@ def train_epoch(settings: Settings, parts: Parts, train: Split, epoch: int) -> R
 
 
 def train_step(settings: Settings, parts: Parts, batch: Split, step: int) -> Tensor:
-    """Make one update; give summed loss, wrong answers, samples and gradient norm, left on the device."""
+    """Make one update; give summed loss, wrong answers, samples, gradient norm on the device."""
     inputs, targets = batch
     torch.manual_seed(stream_seed(settings["seed"], "step", step))
     with autocast(settings):
@@ -105,13 +105,15 @@ def autocast(settings: Settings) -> AbstractContextManager[None]:
 
 
 def summarise(metrics: list[Row]) -> Row:
-    """Give a run's result: means of the last five evaluations, and the epoch chosen by validation."""
+    """Give the means of the last five evaluations, and the epoch chosen by validation."""
     evaluated = [row for row in metrics if "test" in row]
     last = evaluated[-5:]
     chosen = min(evaluated, key=lambda row: row["validation"]["error"])
     return {
         "final": {
-            split: {name: sum(row[split][name] for row in last) / len(last) for name in last[0][split]}
+            split: {
+                name: sum(row[split][name] for row in last) / len(last) for name in last[0][split]
+            }
             for split in ("validation", "test")
         },
         "selected": {name: chosen[name] for name in ("epoch", "validation", "test")},

@@ -1,11 +1,11 @@
 """The directory of one run: what it holds, in what order it appears, who may write to it.
 
-    config.yaml       the resolved configuration
-    provenance.json   hardware, versions, commit
-    metrics.jsonl     one line an epoch
-    checkpoint.pt     model and optimizer after some epoch; gone when the run is finished
-    failure.txt       the traceback, if the run failed
-    result.json       final numbers; appears last, so its presence means that the run is finished
+config.yaml       the resolved configuration
+provenance.json   hardware, versions, commit
+metrics.jsonl     one line an epoch
+checkpoint.pt     model and optimizer after some epoch; gone when the run is finished
+failure.txt       the traceback, if the run failed
+result.json       final numbers; appears last, so its presence means that the run is finished
 """
 
 import json

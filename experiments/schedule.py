@@ -4,7 +4,7 @@ import math
 
 
 def learning_rate_factor(step: int, steps: int, warmup: float) -> float:
-    """Give the factor on the learning rate: a linear rise over ``warmup`` of training, then a cosine to 0.
+    """Give the factor on the learning rate: a rise over ``warmup`` of training, then a cosine to 0.
 
     >>> [round(learning_rate_factor(step, 8, 0.25), 2) for step in range(8)]
     [0.5, 1.0, 1.0, 0.93, 0.75, 0.5, 0.25, 0.07]

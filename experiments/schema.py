@@ -1,4 +1,4 @@
-"""What a configuration may hold, with types: unknown keys and ill-typed values fail on composing."""
+"""What a configuration may hold, with types: bad keys and values fail on composing."""
 
 from dataclasses import dataclass, field
 from enum import Enum

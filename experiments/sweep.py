@@ -16,7 +16,6 @@ from omegaconf import OmegaConf
 
 from experiments.identity import Settings, resolve, run_id
 from experiments.run import run
-from experiments.run_store import Row
 from experiments.sweep_log import SweepLog, describe, expand, sweep_parameters
 from experiments.train import CONF
 
@@ -119,5 +118,3 @@ def _work(waiting: "queue.SimpleQueue[Job]", log: SweepLog, threads: int) -> Non
 
 def _process() -> ProcessPoolExecutor:
     return ProcessPoolExecutor(1, mp_context=get_context("spawn"))
-
-

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from experiments.identity import Settings
 from experiments.run_store import Row, RunStore, write_atomically
 
 CONFIG = "config."
+TEXT = ("id", "experiments", "status", "error")
 
 
 def flatten(value: Mapping[str, Any], prefix: str = "") -> Row:
@@ -76,10 +78,18 @@ def curve_rows(id: str, store: RunStore) -> list[Row]:
 
 
 def read(path: Path) -> pd.DataFrame:
-    """Read a table of runs or curves; give an empty one where there is none."""
+    """Read a table of runs or curves; give an empty one where there is none.
+
+    Cells of the configuration stay JSON text; numbers are read exactly as they were written.
+    """
     if not path.exists():
         return pd.DataFrame({"id": pd.Series(dtype=str)})
-    return pd.read_csv(path, dtype={"id": str}, float_precision="round_trip", low_memory=False)
+    table = pd.read_csv(path, dtype=str, keep_default_na=False, na_values=[""])
+    numbers = [name for name in table if name not in TEXT and not name.startswith(CONFIG)]
+    for name in numbers:
+        with suppress(ValueError):
+            table[name] = table[name].astype(float)
+    return table
 
 
 def write(table: pd.DataFrame, path: Path) -> None:

@@ -30,7 +30,9 @@ class RandomCrop:
         """
         height, width = images.shape[-2:]
         if self.size > min(height, width):
-            raise ValueError(f"size must be at most {min(height, width)}, the image's; got {self.size}")
+            raise ValueError(
+                f"size must be at most {min(height, width)}, the image's; got {self.size}"
+            )
         crops = len(images) * self.number
         top = torch.randint(height - self.size + 1, (crops,), generator=generator)
         left = torch.randint(width - self.size + 1, (crops,), generator=generator)

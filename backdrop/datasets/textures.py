@@ -47,6 +47,10 @@ class TextureCross:
         weights: one per scale.
         construction: ``"gaussian"``, where lengths are ℓ in pixels, or ``"published"``, where they
             are the authors' correlation lengths (``effective_length`` converts).
+
+    Raises:
+        ValueError: an argument is not as above, or a ``published`` texture of one of the lengths
+            does not exist at this size (``check_published``).
     """
 
     size: int
@@ -86,7 +90,7 @@ class TextureCross:
         images = np.zeros((len(indices), 1, self.size, self.size), dtype=np.float32)
         for image, index, label in zip(images, indices, self.labels(indices), strict=True):
             for scale, length in enumerate(self.classes[label]):
-                noise = generator(seed, "textures", split, scale, index, length)
+                noise = generator(seed, "textures", split, scale, index, str(length))
                 texture = SAMPLERS[self.construction](self.size, length, noise)
                 image[0] += np.float32(self.weights[scale]) * standardised(texture)
         return images

@@ -26,7 +26,9 @@ def _norm(kind: str) -> Callable[[int], nn.Module]:
     return {"batch": nn.BatchNorm2d, "layer": PositionLayerNorm, "none": nn.Identity}[kind]
 
 
-def _layer(inputs: int, outputs: int, kernel_size: int, norm: Callable[[int], nn.Module]) -> nn.Sequential:
+def _layer(
+    inputs: int, outputs: int, kernel_size: int, norm: Callable[[int], nn.Module]
+) -> nn.Sequential:
     padding = kernel_size // 2 if kernel_size % 2 else 0
     return nn.Sequential(
         nn.Conv2d(inputs, outputs, kernel_size, stride=2, padding=padding),
@@ -67,7 +69,7 @@ class TextureNet(nn.Module):
         super().__init__()
         if fine_layers < 1 or coarse_layers < 1:
             raise ValueError(
-                f"fine_layers and coarse_layers must be at least 1; got {fine_layers}, {coarse_layers}"
+                f"fine_layers, coarse_layers must be at least 1; got {fine_layers}, {coarse_layers}"
             )
         normalise = _norm(norm)
         self.fine = nn.Sequential(
@@ -110,9 +112,11 @@ class Whitening(nn.Module):
 
     @torch.no_grad()
     def fit(self, images: Tensor, every: int = 7) -> None:
-        """Compute the filters from the patches of images (N, C, H, W), one in ``every`` each way."""
+        """Compute the filters from patches of images (N, C, H, W), one in ``every`` each way."""
         k = self.kernel_size
-        patches = images.unfold(2, k, every).unfold(3, k, every).movedim(1, 3).flatten(3).flatten(0, 2)
+        patches = (
+            images.unfold(2, k, every).unfold(3, k, every).movedim(1, 3).flatten(3).flatten(0, 2)
+        )
         values, vectors = torch.linalg.eigh(torch.cov(patches.double().T))
         filters = vectors / (values + 1e-5 * values[-1]).sqrt()
         self.filters.copy_((filters * _fixed_sign(filters)).T.reshape(self.filters.shape))

@@ -1,0 +1,83 @@
+# Backdrop: from a clean clone to tables and figures. `make help` lists the targets.
+
+PRESET ?= laptop
+PYTHON ?= python3
+VENV ?= .venv
+RESULTS ?= results
+PROCESSES ?=
+export DATA ?= data
+
+RUN = $(VENV)/bin/python -m
+INSTALLED = $(VENV)/.installed
+REPRODUCE = $(RUN) experiments.reproduce $(PRESET) --results $(RESULTS) $(if $(PROCESSES),--processes $(PROCESSES))
+
+# Figures need no torch: take the full environment if it is there, else a small one.
+DRAW_VENV = $(if $(wildcard $(INSTALLED)),$(VENV),.venv-figures)
+DRAW_INSTALLED = $(DRAW_VENV)/.installed
+DRAW = $(DRAW_VENV)/bin/python -m
+
+.PHONY: help reproduce-paper complete rerun collect figures sweep-figure test test-all lint format lock clean
+.DEFAULT_GOAL := help
+
+help:  ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:[^#]*## /\t/' | expand -t 18
+	@echo
+	@echo "PRESET is smoke, laptop (default), extended, tuning or paper; DATA is the data folder (default: data)."
+
+reproduce-paper: $(INSTALLED)  ## train a preset, write tables, figures and report, compare with the committed ones
+	@status=0; $(REPRODUCE) || status=$$?; $(REPORT); exit $$status
+
+complete: $(INSTALLED)  ## compute only the runs that the committed table of a preset lacks
+	@status=0; $(REPRODUCE) --complete || status=$$?; $(REPORT); exit $$status
+
+define REPORT
+$(RUN) scripts.report $(RESULTS)/$(PRESET) && \
+$(RUN) scripts.agreement $(RESULTS)/runs/reference/$(PRESET).csv $(RESULTS)/$(PRESET)/runs.csv
+endef
+
+rerun: $(INSTALLED)  ## run the row ID=… of a committed table again and compare
+	@$(RUN) experiments.rerun $(ID) --results $(RESULTS)
+
+figures: $(DRAW_INSTALLED)  ## make every table, figure and report again from committed files
+	@for table in $(RESULTS)/*/runs.csv; do $(DRAW) scripts.report "$$(dirname "$$table")" || exit 1; done
+	@$(DRAW) scripts.summary
+
+sweep-figure: $(INSTALLED)  ## collect the last sweep of your own and draw error against p
+	@folder=$$($(RUN) experiments.collect) && $(RUN) scripts.sweep $$folder
+
+test: $(INSTALLED)  ## run the tests
+	$(RUN) pytest
+
+test-all: $(INSTALLED)  ## run the tests, slow ones too
+	$(RUN) pytest -m ""
+
+lint: $(INSTALLED)  ## check style and types
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy --strict backdrop
+	$(VENV)/bin/mypy experiments scripts
+
+format: $(INSTALLED)  ## format the code
+	$(VENV)/bin/ruff check --fix .
+	$(VENV)/bin/ruff format .
+
+lock: $(INSTALLED)  ## resolve the newest allowed versions into requirements.lock (needs uv)
+	uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 \
+		--no-emit-index-url --no-emit-find-links --no-header --no-annotate --upgrade --quiet \
+		--output-file requirements.lock
+
+clean:  ## remove environments and caches; results and data stay
+	rm -rf .venv .venv-figures .pytest_cache .hypothesis .mypy_cache .ruff_cache build dist ./*.egg-info
+	find . -name __pycache__ -prune -exec rm -rf {} +
+
+$(INSTALLED): requirements.lock pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check --requirement requirements.lock
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@touch $@
+
+.venv-figures/.installed: requirements.lock
+	$(PYTHON) -m venv .venv-figures
+	.venv-figures/bin/pip install --quiet --disable-pip-version-check --constraint requirements.lock \
+		numpy pandas scipy matplotlib
+	@touch $@

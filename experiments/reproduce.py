@@ -1,0 +1,57 @@
+"""Compute the runs of a preset and collect them under results/<preset>/.
+
+python -m experiments.reproduce laptop              every run; finished ones answer at once
+python -m experiments.reproduce laptop --complete   only those that the committed table lacks
+"""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from experiments.collect import collect, keep_reference
+from experiments.pictures import draw
+from experiments.sweep import Job, plan, preset_experiments, run_all
+from experiments.sweep_log import report_failures
+from experiments.tables import read
+
+
+def reproduce(preset: str, results: Path, processes: int | None, complete: bool) -> int:
+    """Run, collect and draw; give the number of runs that failed or are missing."""
+    runs = Path(os.environ.get("RUNS", results / "runs"))
+    folder = results / preset
+    keep_reference(folder, runs)
+    experiments = preset_experiments(preset)
+    jobs = plan(experiments, [f"system.runs={runs}"])
+    wanted = _lacking(jobs, folder) if complete else jobs
+    print(f"{preset}: {len(wanted)} of {len(jobs)} runs to compute or to find finished", flush=True)
+    status = report_failures(run_all(wanted, runs, processes)) if wanted else 0
+    collect([(job.id, job.experiments, job.settings) for job in jobs], runs, folder)
+    draw(jobs[0].settings, folder / "pictures")
+    return status
+
+
+def _lacking(jobs: list[Job], folder: Path) -> list[Job]:
+    table = read(folder / "runs.csv")
+    finished = set(table.loc[table["status"] == "finished", "id"]) if len(table) else set()
+    return [job for job in jobs if job.id not in finished]
+
+
+def main() -> int:
+    """Parse the command line and reproduce."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("preset")
+    parser.add_argument("--complete", action="store_true", help="only what the table lacks")
+    parser.add_argument("--processes", type=int, help="runs side by side (default: one a core)")
+    parser.add_argument("--results", type=Path, default=Path("results"))
+    chosen = parser.parse_args()
+    try:
+        return reproduce(chosen.preset, chosen.results, chosen.processes, chosen.complete)
+    except ValueError as error:
+        parser.error(str(error))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,159 @@
+"""Sweeps: presets in several processes, Hydra multiruns, and what happens when jobs fail."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from experiments.identity import run_id
+from experiments.rerun import find
+from experiments.run_store import RunStore
+from experiments.sweep import Job, plan, run_all
+from experiments.tables import read
+from tests.conftest import TINY
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def python(*words, cwd=ROOT, **environment):
+    return subprocess.run(
+        [sys.executable, "-m", *words],
+        cwd=cwd,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+def train(tmp_path, *overrides, multirun=False):
+    folders = [f"system.runs={tmp_path / 'runs'}", f"system.data={tmp_path / 'data'}"]
+    flag = ["-m"] if multirun else []
+    return python("experiments.train", *flag, *TINY, *folders, *overrides)
+
+
+def test_a_failed_job_leaves_its_traceback_and_the_others_go_on(settings, capsys):
+    good, bad = settings(), settings("masks.fine.p=2")
+    jobs = [Job(run_id(each), ("tiny",), f"job {i}", each) for i, each in enumerate((bad, good))]
+    runs = Path(good["system"]["runs"])
+    log = run_all(jobs, runs, processes=1)
+    assert RunStore(runs, run_id(good)).result() is not None
+    assert "Traceback" in (runs / run_id(bad) / "failure.txt").read_text()
+    assert [line.split()[0] for line in log.failures()] == [run_id(bad)]
+    out = capsys.readouterr().out
+    assert re.search(r"\[2/2\] .* test error 0\.\d+ in \d+ s; about 0 min left", out)
+
+
+def test_a_plan_lists_a_run_of_two_experiments_once():
+    jobs = plan(["textures/laptop", "textures/shared"])
+    assert len({job.id for job in jobs}) == len(jobs)
+    both = [job for job in jobs if job.experiments == ("textures/laptop", "textures/shared")]
+    assert {(job.settings["seed"], bool(job.settings["masks"])) for job in both} == {
+        (seed, masked) for seed in range(5) for masked in (False, True)
+    }
+
+
+def test_the_command_line_trains_one_run(tmp_path):
+    done = train(tmp_path, "seed=3")
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"runs/[0-9a-f]{12}: test error 0\.\d+", done.stdout)
+    assert not (tmp_path / "outputs").exists()
+
+
+@pytest.mark.parametrize(
+    "override", ["epocs=3", "epochs=three", "masks.fine.p=2", "model.channels=wide"]
+)
+def test_the_command_line_names_a_bad_key_before_training(tmp_path, override):
+    done = train(tmp_path, override)
+    assert done.returncode != 0
+    key = override.split("=")[0].rpartition(".")[0] or override.split("=")[0]
+    assert key in done.stderr
+    assert not list(tmp_path.rglob("metrics.jsonl"))
+
+
+@pytest.mark.parametrize("launcher", ["basic", "joblib"])
+def test_a_multirun_goes_on_after_a_failure_and_ends_with_the_list(tmp_path, launcher):
+    if launcher == "joblib":
+        pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
+    sweep = ("masks.fine.p=0,2,0.5", f"hydra/launcher={launcher}")
+    done = train(tmp_path, *sweep, multirun=True)
+    assert done.returncode != 0
+    assert "1 of 3 runs failed" in done.stderr
+    assert "masks.fine" in done.stderr
+    assert len(re.findall(r"^\[\d/3\] ", done.stdout, re.MULTILINE)) == 3
+    assert len(list((tmp_path / "runs").glob("*/result.json"))) == 2
+    threads = {
+        json.loads(path.read_text())["threads"]
+        for path in (tmp_path / "runs").glob("*/provenance.json")
+    }
+    if launcher == "joblib":
+        assert threads == {1}
+
+
+def test_submitit_runs_jobs_by_its_local_executor(tmp_path):
+    pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
+    done = train(tmp_path, "seed=0,1", "hydra/launcher=submitit_local", multirun=True)
+    assert done.returncode == 0, done.stderr
+    assert len(list((tmp_path / "runs").glob("*/result.json"))) == 2
+
+
+@pytest.fixture(scope="module")
+def smoke(tmp_path_factory):
+    """Reproduce the smoke preset once."""
+    results = tmp_path_factory.mktemp("results")
+    done = python(
+        "experiments.reproduce", "smoke", "--results", str(results), DATA=str(results / "data")
+    )
+    assert done.returncode == 0, done.stderr
+    return results
+
+
+def test_the_smoke_preset_ends_with_tables_and_pictures(smoke):
+    table = read(smoke / "smoke/runs.csv")
+    assert set(table["status"]) == {"finished"}
+    assert len(table) == 4
+    assert set(read(smoke / "smoke/curves.csv")["id"]) == set(table["id"])
+    assert {path.name for path in (smoke / "smoke/pictures").iterdir()} == {
+        "samples.npz",
+        "gradients.npz",
+    }
+
+
+def test_complete_computes_only_what_the_table_lacks(smoke, tmp_path):
+    table = read(smoke / "smoke/runs.csv")
+    shutil.copytree(smoke / "smoke/pictures", tmp_path / "smoke/pictures")
+    table.iloc[:3].to_csv(tmp_path / "smoke/runs.csv", index=False)
+    words = ("experiments.reproduce", "smoke", "--complete", "--results", str(tmp_path))
+    done = python(*words, DATA=str(smoke / "data"))
+    assert "1 of 4 runs" in done.stdout
+    assert len(list((tmp_path / "runs").glob("*/result.json"))) == 1
+    after = read(tmp_path / "smoke/runs.csv")
+    assert set(after["id"]) == set(table["id"])
+    assert set(after["status"]) == {"finished"}
+
+
+def test_a_row_is_run_again_from_the_table_alone(smoke):
+    id = read(smoke / "smoke/runs.csv")["id"][1]
+    done = python("experiments.rerun", id, "--results", str(smoke), DATA=str(smoke / "data"))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "identical to the table" in done.stdout
+
+
+def test_a_row_that_does_not_exist_is_named(smoke):
+    with pytest.raises(ValueError, match="0123"):
+        find("0123", smoke)
+
+
+def test_a_sweep_of_ones_own_is_collected(tmp_path):
+    done = train(tmp_path, "masks.fine.p=0,0.5", "seed=0,1", multirun=True)
+    assert done.returncode == 0, done.stderr
+    collected = python("experiments.collect", "--runs", str(tmp_path / "runs"))
+    assert collected.returncode == 0, collected.stderr
+    table = read(Path(collected.stdout.strip()) / "runs.csv")
+    assert len(table) == 4
+    assert set(table["status"]) == {"finished"}
