@@ -1,6 +1,5 @@
 """Training, validation and test sets of two-scale textures, drawn once and cached."""
 
-from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -8,6 +7,7 @@ import torch
 from torch import Tensor
 
 from backdrop.datasets.cache import cached
+from backdrop.datasets.texture_files import TextureFiles
 from backdrop.datasets.textures import TextureCross
 
 
@@ -24,6 +24,9 @@ class TextureDataset:
         seed: of the training set.
         evaluation_seed: of the validation and test sets; the same for all training sets, so that
             runs are compared on the same images.
+        files: the authors' textures (see TextureFiles), a folder or zip under the data folder, from
+            which to make the training images; ``seed`` decides which textures meet in an image.
+            The other sets are drawn: all published textures are needed for training.
 
     Raises:
         ValueError: a count that is not positive, or an argument that TextureCross refuses.
@@ -40,6 +43,7 @@ class TextureDataset:
         test: int = 1000,
         seed: int = 0,
         evaluation_seed: int = 0,
+        files: str | None = None,
     ) -> None:
         self.cross = TextureCross(
             size=size,
@@ -52,6 +56,7 @@ class TextureDataset:
         for split, count in self.counts.items():
             if count < 1:
                 raise ValueError(f"the {split} set needs at least one image; got {count}")
+        self.files = files
         self.seeds = {"train": seed, "validation": evaluation_seed, "test": evaluation_seed}
 
     @property
@@ -59,18 +64,24 @@ class TextureDataset:
         """Shape (C, H, W) of one image."""
         return (1, self.cross.size, self.cross.size)
 
-    @property
-    def splits(self) -> Sequence[str]:
-        """Names of the sets."""
-        return tuple(self.counts)
-
     def load(self, split: str, folder: Path) -> tuple[Tensor, Tensor]:
-        """Give images (N, 1, size, size) in float32 and labels (N,), cached under ``folder``."""
+        """Give images (N, 1, size, size) in float32 and labels (N,), drawn ones cached in a folder.
+
+        Raises:
+            FileNotFoundError: the authors' textures are wanted and not there.
+        """
         seed, indices = self.seeds[split], range(self.counts[split])
-        spec = {"name": "textures", **asdict(self.cross), "seed": seed, "split": split}
-        images = cached(
-            folder / "textures",
-            {**spec, "count": len(indices)},
-            lambda: self.cross.images(seed, split, indices),
-        )
+        if self.files is not None and split == "train":
+            images = self._from_files(folder / self.files).images(seed, split, indices)
+        else:
+            spec = {"name": "textures", **asdict(self.cross), "seed": seed, "split": split}
+            images = cached(
+                folder / "textures",
+                {**spec, "count": len(indices)},
+                lambda: self.cross.images(seed, split, indices),
+            )
         return torch.from_numpy(images), torch.from_numpy(self.cross.labels(indices))
+
+    def _from_files(self, path: Path) -> TextureFiles:
+        splits = {"train": self.counts["train"]}
+        return TextureFiles(path, self.cross.lengths, self.cross.weights, splits, self.cross.size)
