@@ -1,0 +1,91 @@
+"""Draw lines of a metric against a setting, with the intervals of their points."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.transforms import ScaledTranslation
+
+from scripts import style
+from scripts.intervals import Interval
+from scripts.sections import Metric
+
+MOST_BANDS = 3
+
+
+@dataclass(frozen=True)
+class Line:
+    """The metric at several values of x, everything else being equal."""
+
+    label: str
+    x: tuple[float, ...]
+    y: tuple[Interval, ...]
+
+
+def draw_lines(panels: dict[str, list[Line]], metric: Metric, title: str = "") -> Figure:
+    """Draw a panel for each key of ``panels`` with its lines: means and 95 % intervals.
+
+    The intervals are bands, or bars set side by side where many bands would hide one another.
+    """
+    most = max(map(len, panels.values()))
+    drawn = style.figure(
+        height=2.5 + 0.09 * most, width=min(style.TEXT_WIDTH, 3.25 * len(panels) + 0.75)
+    )
+    all_axes = drawn.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+    for axes, (key, group) in zip(all_axes, panels.items(), strict=True):
+        _panel(axes, key, group, bands=most <= MOST_BANDS)
+        axes.set(xlabel=x_label(key), ylabel=metric.label)
+    if title:
+        drawn.suptitle(title)
+    return drawn
+
+
+def x_label(key: str) -> str:
+    """Name the axis of a setting."""
+    if key.startswith("masks.") and key.endswith(".p"):
+        return f"p of the {key.split('.')[1]} mask"
+    return "learning rate" if key == "optimizer.lr" else key.replace("_", " ")
+
+
+def _panel(axes: Axes, key: str, group: Sequence[Line], bands: bool) -> None:
+    for place, (line, look) in enumerate(zip(group, style.line_styles(len(group)), strict=True)):
+        if bands:
+            _draw_band(axes, line, look)
+        else:
+            _draw_bars(axes, line, look, place - (len(group) - 1) / 2)
+    if key == "optimizer.lr":
+        values = sorted({x for line in group for x in line.x})
+        axes.set_xscale("log")
+        axes.set_xticks(values, [f"{x:g}" for x in values])
+        axes.minorticks_off()
+    axes.tick_params(labelleft=True)
+    axes.grid(axis="y", linewidth=0.4, alpha=0.4)
+    if len(group) > 1:
+        handles = [style.line_handle(look) for look in style.line_styles(len(group))]
+        columns = 2 if max(len(line.label) for line in group) < 20 else 1
+        names = [line.label for line in group]
+        axes.legend(
+            handles, names, loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=columns,
+            handlelength=3,
+        )  # fmt: skip
+
+
+def _draw_bars(axes: Axes, line: Line, look: dict[str, Any], aside: float) -> None:
+    """Draw bars, shifted ``aside`` steps sideways so that they do not lie on one another."""
+    beside = ScaledTranslation(2.5 * aside / 72, 0, axes.figure.dpi_scale_trans)
+    means, widths = [y.mean for y in line.y], [y.half_width for y in line.y]
+    axes.errorbar(line.x, means, widths, elinewidth=0.8, transform=axes.transData + beside, **look)
+    ends = [
+        (x, end) for x, y in zip(line.x, line.y, strict=True) for end in (y.low, y.high, y.mean)
+    ]
+    axes.update_datalim([point for point in ends if not math.isnan(point[1])])
+    axes.autoscale_view()
+
+
+def _draw_band(axes: Axes, line: Line, look: dict[str, Any]) -> None:
+    axes.plot(line.x, [y.mean for y in line.y], **look)
+    low, high = [y.low for y in line.y], [y.high for y in line.y]
+    axes.fill_between(line.x, low, high, color=look["color"], alpha=0.15, linewidth=0)

@@ -1,0 +1,71 @@
+"""Write numbers with their intervals, and rows of them as a Markdown table."""
+
+import math
+from collections.abc import Sequence
+
+from scripts.intervals import Interval, signed
+
+GAP = "—"
+
+
+def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Write a Markdown table; columns that are empty in every row are left out.
+
+    >>> print(markdown_table(["arm", "note"], [["none", ""], ["fine 0.5", ""]]))
+    | arm |
+    | --- |
+    | none |
+    | fine 0.5 |
+    """
+    kept = [place for place in range(len(header)) if any(row[place] for row in rows)]
+    lines = [_line([header[place] for place in kept]), _line(["---"] * len(kept))]
+    return "\n".join(lines + [_line([row[place] for place in kept]) for row in rows])
+
+
+def with_interval(interval: Interval, decimals: int = 3) -> str:
+    """Write a mean with its interval, as ``0.211 [0.180, 0.242]``."""
+    if interval.n == 0:
+        return GAP
+    if not interval.defined:
+        return f"{interval.mean:.{decimals}f} (one seed)"
+    text = (
+        f"{interval.mean:.{decimals}f} [{interval.low:.{decimals}f}, {interval.high:.{decimals}f}]"
+    )
+    return text.replace("-", "−")
+
+
+def difference_with_interval(interval: Interval | None, decimals: int = 3) -> str:
+    """Write a paired difference with its sign, interval and number of pairs."""
+    if interval is None or interval.n == 0:
+        return GAP
+    mean = signed(interval.mean, decimals)
+    if not interval.defined:
+        return f"{mean} (one pair)"
+    low, high = signed(interval.low, decimals), signed(interval.high, decimals)
+    return f"{mean} [{low}, {high}], {interval.n} pairs"
+
+
+def duration(seconds: float) -> str:
+    """Write seconds with three figures; a gap for none.
+
+    >>> duration(0.8314), duration(1234.5)
+    ('0.831', '1234')
+    """
+    if math.isnan(seconds):
+        return GAP
+    return f"{seconds:.3g}" if seconds < 100 else f"{seconds:.0f}"
+
+
+def listed(items: Sequence[str]) -> str:
+    """Join items as in a sentence.
+
+    >>> listed(["a", "b", "c"])
+    'a, b and c'
+    """
+    if len(items) < 2:
+        return "".join(items)
+    return f"{', '.join(items[:-1])} and {items[-1]}"
+
+
+def _line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cell.replace('|', '∣') for cell in cells)} |"

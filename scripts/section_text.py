@@ -1,0 +1,176 @@
+"""Write a section of the report: its table, and what a reader must know to read it."""
+
+from scripts.arms import Arm, settings_of, varying_keys
+from scripts.comparison import Comparison, SectionResult
+from scripts.intervals import LEVEL
+from scripts.labels import in_words
+from scripts.markdown_table import (
+    GAP,
+    difference_with_interval,
+    duration,
+    listed,
+    markdown_table,
+    with_interval,
+)
+from scripts.sections import FigurePlan
+
+
+def section_text(result: SectionResult, figures: list[FigurePlan]) -> str:
+    """Write the section with its table, notes and figures."""
+    section = result.section
+    parts = [f"### {section.title}", section.question, task_note(result.task)]
+    if not result.hardware:
+        parts += ["No run of this experiment has finished.", unfinished_note(result)]
+    else:
+        parts += [comparison_table(result), *notes(result)]
+        parts.append(f"Numbers: [{section.slug}.csv](tables/{section.slug}.csv).")
+    parts += [figure_text(plan) for plan in figures]
+    return "\n\n".join(filter(None, parts))
+
+
+def task_note(task: str) -> str:
+    """Write what must be said of the numbers that follow."""
+    return f"*{task[0].upper()}{task[1:]}.*" if task else ""
+
+
+def figure_text(plan: FigurePlan) -> str:
+    """Write a figure with its caption."""
+    path = f"figures/{plan.name}"
+    return f"![{plan.name}]({path}.png)\n\n*{plan.caption}* [PDF]({path}.pdf)"
+
+
+def comparison_table(result: SectionResult) -> str:
+    """Write the arms as a Markdown table, untreated arms first in every context."""
+    metric = result.section.metric
+    header = [
+        "setting",
+        "arm",
+        "seeds",
+        metric.label,
+        "at the epoch chosen by validation",
+        metric.train_label,
+        "difference to the baseline, paired",
+        "verdict",
+        "seconds a run",
+    ]
+    return markdown_table(header, [_row(one) for one in result.comparisons])
+
+
+def notes(result: SectionResult) -> list[str]:
+    """Write what the table's numbers are, and what they can and cannot show."""
+    lines = [
+        _what_the_numbers_are(result),
+        _best(result),
+        _varying(result),
+        _chance(result),
+        _hardware(result),
+        unfinished_note(result),
+    ]
+    return [line for line in lines if line]
+
+
+def unfinished_note(result: SectionResult) -> str:
+    """Name the arms and seeds that lack results; empty if none do."""
+    gaps = [_gap(arm) for arm in result.arms if len(arm.unfinished)]
+    if not gaps:
+        return ""
+    count = sum(len(arm.unfinished) for arm in result.arms)
+    total = sum(len(arm.runs) for arm in result.arms)
+    return f"Without results: {count} of {total} runs ({'; '.join(gaps)}); listed below."
+
+
+def arm_name(arm: Arm) -> str:
+    """Name an arm with its context."""
+    return f"{arm.label} ({arm.context_label})" if arm.context_label else arm.label
+
+
+def _row(one: Comparison) -> list[str]:
+    decimals = one.section.metric.decimals
+    selected = with_interval(one.selected, decimals)
+    train = f"{one.train.mean:.{decimals}f}" if one.train.n else GAP
+    return [
+        one.arm.context_label,
+        one.arm.label,
+        str(one.final.n),
+        with_interval(one.final, decimals),
+        selected if one.section.metric.selected in one.arm.runs else "",
+        train if one.section.metric.train_key in one.arm.runs else "",
+        "" if one.is_baseline else difference_with_interval(one.difference, decimals),
+        "" if one.baseline is None and one.final.n else one.verdict,
+        duration(one.seconds),
+    ]
+
+
+def _what_the_numbers_are(result: SectionResult) -> str:
+    metric = result.section.metric
+    baselines = {one.baseline_label for one in result.comparisons if one.baseline}
+    text = (
+        f"Means over seeds with {LEVEL * 100:g} % t-intervals; {metric.label} is the mean of the "
+        f"last five evaluations, {metric.train_label} that of the last epoch."
+    )
+    if baselines:
+        where = " of the same setting" if any(result.contexts) else ""
+        names = " or ".join(sorted(baselines))
+        text += f" Differences are to “{names}”{where}, over the seeds that both have."
+    return text
+
+
+def _best(result: SectionResult) -> str:
+    """Name the arm with the best mean; where settings vary, the best setting of each arm."""
+    if not result.section.chooses:
+        return ""
+    metric = result.section.metric
+    sign = 1 if metric.lower_is_better else -1
+    known = [one for one in result.comparisons if one.final.n]
+    best: dict[str, Comparison] = {}
+    for one in sorted(known, key=lambda one: sign * one.final.mean):
+        best.setdefault(one.arm.label if any(result.contexts) else "", one)
+    names = [f"{arm_name(one.arm)}, {one.final.mean:.{metric.decimals}f}" for one in best.values()]
+    return f"The best mean {metric.label}: {'; '.join(names)}."
+
+
+def _varying(result: SectionResult) -> str:
+    settings = settings_of(result.runs)
+    keys = [key for key in varying_keys(settings) if not key.startswith("masks.")]
+    if not keys:
+        return ""
+    values = [
+        f"`{key}` ({listed(sorted({in_words(row.get(key)) for row in settings}))})" for key in keys
+    ]
+    return f"Besides masks and seeds, these settings vary: {', '.join(values)}."
+
+
+def _chance(result: SectionResult) -> str:
+    found = [one.difference for one in result.compared if one.difference is not None]
+    if not found:
+        return ""
+    decimals = result.section.metric.decimals
+    widths = [f"{one.half_width:.{decimals}f}" for one in found]
+    low, high = min(widths, key=float), max(widths, key=float)
+    span = low if low == high else f"{low} to {high}"
+    if high == f"{0:.{decimals}f}":
+        return ""
+    text = f"Half widths of the differences' intervals: {span}; most smaller effects go unseen."
+    if len(found) > 1:
+        text += (
+            f" The table makes {len(found)} comparisons: if nothing differed, about "
+            f"{len(found) * (1 - LEVEL):.1f} intervals would still exclude 0."
+        )
+    return text
+
+
+def _hardware(result: SectionResult) -> str:
+    if len(result.hardware) < 2:
+        return ""
+    return (
+        f"The runs were made on {len(result.hardware)} kinds of hardware and versions "
+        f"({'; '.join(result.hardware)}). Pairs are formed within one kind only; the means and "
+        "seconds of an arm go over all."
+    )
+
+
+def _gap(arm: Arm) -> str:
+    seeds = sorted(arm.unfinished["config.seed"])
+    return (
+        f"{arm_name(arm)}: {'seed' if len(seeds) == 1 else 'seeds'} {listed(list(map(str, seeds)))}"
+    )

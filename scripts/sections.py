@@ -1,0 +1,138 @@
+"""What an experiment declares so that the report shows it: its section, metric and claim."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from matplotlib.figure import Figure
+
+from scripts.arms import Arm
+from scripts.labels import Settings
+
+if TYPE_CHECKING:
+    from scripts.comparison import SectionResult
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A measured quantity: its name in the tables, and which direction is better.
+
+    ``final.<key>`` and ``selected.<key>`` are columns of runs.csv, ``<key>`` and ``train_key``
+    columns of curves.csv.
+    """
+
+    key: str
+    label: str
+    noun: str
+    train_key: str
+    train_label: str
+    lower_is_better: bool = True
+    decimals: int = 3
+
+    @property
+    def final(self) -> str:
+        """Name the column with the mean of the last evaluations."""
+        return f"final.{self.key}"
+
+    @property
+    def selected(self) -> str:
+        """Name the column with the value at the epoch that validation chose."""
+        return f"selected.{self.key}"
+
+
+TEST_ERROR = Metric("test.error", "test error", "error", "train.error", "training error")
+VALIDATION_ERROR = Metric(
+    "validation.error", "validation error", "error", "train.error", "training error"
+)
+
+
+@dataclass(frozen=True)
+class FigurePlan:
+    """A figure still to be drawn: its file name, its caption, and what draws it."""
+
+    name: str
+    caption: str
+    draw: Callable[[], Figure]
+
+
+FigureMaker = Callable[["SectionResult"], list[FigurePlan]]
+
+
+def no_arm(arm: Arm) -> bool:
+    """Choose no arm: nothing of the section stands in the README."""
+    return False
+
+
+def any_treated_arm(arm: Arm) -> bool:
+    """Choose every arm that differs from its baseline."""
+    return True
+
+
+def masked_at_several_scales(arm: Arm) -> bool:
+    """Choose the arms with masks at two scales or more."""
+    return len(arm.masks) > 1
+
+
+def no_task_name(settings: Settings) -> str:
+    """Say nothing about the task."""
+    return ""
+
+
+@dataclass(frozen=True)
+class Section:
+    """How the runs of one experiment are compared and shown.
+
+    Args:
+        experiment: name of the experiment, as in the column ``experiments``.
+        title, question: heading, and what is compared and why.
+        metric: what the arms are compared by.
+        treatments: groups or keys of the configuration that are under test; any other setting
+            that varies is context, in which an arm meets its own baseline.
+        baseline: values that the baseline must have in keys that are never absent.
+        main: which arms, beside their baseline, stand in the README.
+        tests_claim: whether the main arms answer the claim of the chapter.
+        task: what must be said wherever a number of these runs stands.
+        chooses: whether the section exists to choose the arm with the best mean.
+        figures: what draws the section's figures.
+    """
+
+    experiment: str
+    title: str
+    question: str
+    metric: Metric = TEST_ERROR
+    treatments: tuple[str, ...] = ("masks",)
+    baseline: Mapping[str, Any] = field(default_factory=dict)
+    main: Callable[[Arm], bool] = no_arm
+    tests_claim: bool = False
+    task: Callable[[Settings], str] = no_task_name
+    chooses: bool = False
+    figures: tuple[FigureMaker, ...] = ()
+
+    @property
+    def slug(self) -> str:
+        """Give the stem of the section's files."""
+        return self.experiment.replace("/", "_")
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A sentence that the runs may bear out: what treated runs do compared with the baseline."""
+
+    letter: str
+    statement: str
+    gain: str
+
+
+@dataclass(frozen=True)
+class Chapter:
+    """The sections that belong to one claim, and the pictures that go with them.
+
+    ``pictures`` turns the folder of small arrays into figures and into lines that name what is
+    lacking.
+    """
+
+    title: str
+    claim: Claim
+    sections: tuple[Section, ...]
+    pictures: Callable[[Path], tuple[list[FigurePlan], list[str]]] | None = None

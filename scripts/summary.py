@@ -1,0 +1,107 @@
+"""Keep the results table of the README equal to the committed runs.
+
+python -m scripts.summary           # put it into README.md, between the markers
+python -m scripts.summary --print   # only print it
+"""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from scripts.chapters import CHAPTERS, compare_sections
+from scripts.claims import distinct, setting_name, short_verdict
+from scripts.comparison import Comparison
+from scripts.markdown_table import difference_with_interval, markdown_table, with_interval
+from scripts.results_table import read_curves, read_runs
+
+BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
+HEADER = (
+    "experiment",
+    "net, optimizer",
+    "arm",
+    "metric",
+    "with it",
+    "baseline",
+    "difference, paired",
+    "verdict",
+    "seeds",
+    "command",
+)
+
+
+def summary(results: Path) -> str:
+    """Write the table: one row for each main comparison of every preset under ``results``.
+
+    A comparison that several presets hold is given once, with the command of the smallest.
+    """
+    presets = sorted(results.glob("*/runs.csv"), key=lambda table: (table.stat().st_size, table))
+    found = [
+        (one, table.parent.name) for table in presets for one in main_comparisons(table.parent)
+    ]
+    names = {one.runs_compared: preset for one, preset in reversed(found)}
+    rows = [_row(one, names[one.runs_compared]) for one in distinct(one for one, _ in found)]
+    if not rows:
+        return "No main comparison has finished runs yet."
+    note = (
+        "Means and paired differences with 95 % intervals; details, figures and gaps in "
+        "`results/<preset>/REPORT.md`."
+    )
+    return f"{markdown_table(HEADER, rows)}\n\n{note}"
+
+
+def main_comparisons(preset: Path) -> list[Comparison]:
+    """Give the preset's main comparisons; one that stands in two sections is given once."""
+    runs, curves = read_runs(preset / "runs.csv"), read_curves(preset / "curves.csv")
+    sections = [section for chapter in CHAPTERS for section in chapter.sections]
+    return distinct(
+        one for result in compare_sections(sections, runs, curves) for one in result.main
+    )
+
+
+def with_summary(readme: str, table: str) -> str:
+    """Give the README's text with ``table`` between the markers.
+
+    Raises:
+        ValueError: if the markers are not there, once each and in order.
+    """
+    before, begin, rest = readme.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end or BEGIN in after or END in after:
+        raise ValueError(f"the README must hold {BEGIN} and then {END}, once each")
+    return f"{before}{BEGIN}\n{table}\n{END}{after}"
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Write the table into the README, or print it where there is no place for it."""
+    parser = argparse.ArgumentParser(description="The README's results table.")
+    parser.add_argument("--results", type=Path, default=Path("results"))
+    parser.add_argument("--readme", type=Path, default=Path("README.md"))
+    parser.add_argument("--print", action="store_true", help="only print the table")
+    options = parser.parse_args(arguments)
+    table = summary(options.results)
+    readme = options.readme.read_text(encoding="utf-8") if options.readme.exists() else ""
+    if options.print or BEGIN not in readme:
+        print(table)
+    else:
+        options.readme.write_text(with_summary(readme, table), encoding="utf-8")
+        print(f"wrote the results table of {options.readme}")
+
+
+def _row(one: Comparison, preset: str) -> list[str]:
+    decimals = one.section.metric.decimals
+    return [
+        f"`{one.section.experiment}`{f' ({one.task})' if one.task else ''}",
+        setting_name(one),
+        f"{one.arm.label} against {one.baseline_label}",
+        one.section.metric.label,
+        with_interval(one.final, decimals),
+        with_interval(one.baseline_final, decimals),
+        difference_with_interval(one.difference, decimals),
+        short_verdict(one),
+        str(one.final.n),
+        f"`make complete PRESET={preset}`",
+    ]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,157 @@
+"""The texture experiments: what each compares, and whether it bears on claim A."""
+
+from functools import partial
+from typing import Any
+
+from scripts.against_p import against_learning_rate, against_p
+from scripts.heat_map import heat_map
+from scripts.labels import Settings
+from scripts.learning_curves import learning_curves
+from scripts.sections import (
+    VALIDATION_ERROR,
+    Chapter,
+    Claim,
+    Section,
+    any_treated_arm,
+    masked_at_several_scales,
+)
+from scripts.texture_pictures import texture_pictures
+
+ORIGINAL_SIDE = 1024
+ORIGINAL_FINE_RATIO = 10 / 9.5
+"""The two small-blob lengths of the published set, one over the other."""
+
+EASIER = "small task, easier than the original"
+
+
+def texture_task(settings: Settings) -> str:
+    """Say how the textures of a run relate to the published ones.
+
+    A set is easier where its small-blob lengths lie further apart, as a ratio, than the original's.
+    Nothing is said of other data.
+    """
+    if "texture" not in str(settings.get("dataset._target_", "texture")).lower():
+        return ""
+    side = settings.get("dataset.size", ORIGINAL_SIDE)
+    ratio = _fine_ratio(settings.get("dataset.lengths"))
+    if ratio is not None and ratio < 1.02 * ORIGINAL_FINE_RATIO:
+        return "" if side == ORIGINAL_SIDE else f"the original's proportions at {side} px"
+    return EASIER
+
+
+def _fine_ratio(lengths: Any) -> float | None:
+    """Give largest over smallest of the first scale's lengths, None if there are no such."""
+    try:
+        return float(max(lengths[0]) / min(lengths[0]))
+    except (TypeError, IndexError, ValueError):
+        return None
+
+
+_section = partial(Section, task=texture_task)
+_tested = partial(_section, main=masked_at_several_scales, tests_claim=True)
+
+_tuning = partial(_section, metric=VALIDATION_ERROR, chooses=True)
+
+SECTIONS = (
+    _tested(
+        "textures/laptop",
+        "Main contrast",
+        "Masks at the two scales against plain training, on the small net with batch "
+        "normalisation. Net and epochs were fixed, and the probabilities chosen by validation on "
+        "other seeds, before these were run.",
+        figures=(learning_curves,),
+    ),
+    _tested(
+        "textures/paper",
+        "Paper scale",
+        "Masks at the two scales, and at either, against plain training, on textures of the "
+        "published size.",
+        figures=(heat_map, against_p),
+    ),
+    _tested(
+        "textures/sgd",
+        "With SGD",
+        "The main contrast trained with SGD: does the gain depend on Adam?",
+        figures=(learning_curves,),
+    ),
+    _tested(
+        "textures/whitened",
+        "Whitened net",
+        "The same masks on a net that sees the small scale well: a fixed whitening first layer and "
+        "normalisation of each position.",
+        figures=(learning_curves,),
+    ),
+    _tested(
+        "textures/proportions",
+        "True proportions",
+        "Both nets on textures with the original's proportions between lengths, at half its side.",
+        figures=(learning_curves,),
+    ),
+    _tested(
+        "textures/few_images",
+        "Few images",
+        "Both nets with fewer training images of each class.",
+        figures=(learning_curves,),
+    ),
+    _section(
+        "textures/crops",
+        "Random crops",
+        "Training on crops as large as each stage's receptive field, as many pixels an epoch as "
+        "whole images: can either scale be done without?",
+        treatments=("masks", "augmentation"),
+        main=any_treated_arm,
+        figures=(learning_curves,),
+    ),
+    _section(
+        "textures/shared",
+        "One mask for the batch, or one for each sample",
+        "The published demonstration shares one spatial mask over the batch; here each sample has "
+        "its own unless the arm says otherwise.",
+        main=masked_at_several_scales,
+        figures=(learning_curves,),
+    ),
+    _section(
+        "textures/one_scale",
+        "Masks at one scale",
+        "Masks at the fine or at the coarse scale alone.",
+        main=any_treated_arm,
+        figures=(against_p,),
+    ),
+    _section(
+        "textures/grid",
+        "Both probabilities",
+        "How often to mask at each scale, every pair of probabilities.",
+        figures=(heat_map, against_p),
+    ),
+    _tuning(
+        "textures/tuning",
+        "Choice of the probabilities",
+        "Which pair of probabilities has the lowest validation error? Its seeds are used for "
+        "nothing else.",
+        figures=(heat_map,),
+    ),
+    _tuning(
+        "textures/tuning_sgd",
+        "Choice of SGD's learning rate",
+        "Which learning rate has the lowest validation error, for each arm? Its seeds are used for "
+        "nothing else.",
+        figures=(against_learning_rate,),
+    ),
+    _section(
+        "textures/smoke",
+        "Smoke test",
+        "Shows that everything runs. It is far too short to say anything about the masks.",
+    ),
+)
+
+CHAPTER = Chapter(
+    title="Two-scale textures",
+    claim=Claim(
+        letter="A",
+        statement="masks at the two scales lower the test error compared with plain training on "
+        "whole images",
+        gain="The gain",
+    ),
+    sections=SECTIONS,
+    pictures=texture_pictures,
+)

@@ -1,0 +1,117 @@
+"""Intervals against SciPy and by hand; pairing."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from scripts.intervals import (
+    Interval,
+    paired_differences,
+    per_seed,
+    signed,
+    t_interval,
+    verdict,
+    welch_interval,
+)
+
+
+def runs(*rows):
+    return pd.DataFrame(rows, columns=["config.seed", "hardware", "error"])
+
+
+@pytest.mark.parametrize("n", [2, 3, 10])
+def test_t_interval_equals_scipy(n):
+    values = np.random.default_rng(n).standard_normal(n)
+    expected = stats.ttest_1samp(values, 0).confidence_interval(0.95)
+    assert t_interval(values).n == n
+    np.testing.assert_allclose(
+        [t_interval(values).low, t_interval(values).high], [expected.low, expected.high]
+    )
+
+
+def test_t_interval_of_two_values_by_hand():
+    interval = t_interval([1.0, 2.0])
+    assert interval.mean == 1.5
+    assert interval.half_width == pytest.approx(12.7062 * 0.5, rel=1e-4)
+
+
+def test_one_value_has_a_mean_but_no_interval():
+    interval = t_interval([0.25])
+    assert interval.mean == 0.25
+    assert not interval.defined
+    assert not interval.excludes_zero
+
+
+def test_missing_values_do_not_count():
+    assert t_interval([1.0, math.nan, 3.0]).n == 2
+    assert t_interval([math.nan]).n == 0
+    assert t_interval([]).n == 0
+
+
+def test_equal_values_have_an_interval_of_no_width():
+    assert t_interval([0.5, 0.5, 0.5]) == Interval(0.5, 0.5, 0.5, 3)
+
+
+def test_welch_interval_equals_scipy():
+    generator = np.random.default_rng(0)
+    a, b = generator.normal(0, 1, 5), generator.normal(1, 3, 9)
+    expected = stats.ttest_ind(b, a, equal_var=False).confidence_interval(0.95)
+    interval = welch_interval(a, b)
+    np.testing.assert_allclose([interval.low, interval.high], [expected.low, expected.high])
+    assert interval.mean == pytest.approx(b.mean() - a.mean())
+
+
+@pytest.mark.parametrize(("first", "second"), [([1.0], [1.0, 2.0]), ([], [1.0]), ([1, 2], [3])])
+def test_welch_interval_needs_two_values_on_each_side(first, second):
+    assert not welch_interval(first, second).defined
+
+
+def test_welch_interval_without_scatter_has_no_width():
+    assert welch_interval([1.0, 1.0], [1.5, 1.5]) == Interval(0.5, 0.5, 0.5, 2)
+
+
+def test_paired_differences_are_arm_minus_baseline_of_equal_seeds():
+    arm = runs((0, "A", 0.1), (1, "A", 0.4), (2, "A", 0.3))
+    baseline = runs((2, "A", 0.5), (1, "A", 0.2), (7, "A", 0.9))
+    assert paired_differences(arm, baseline, "error").to_dict() == pytest.approx({1: 0.2, 2: -0.2})
+
+
+def test_pairing_refuses_to_mix_hardware():
+    arm = runs((0, "A", 0.1), (1, "B", 0.4), (2, "A", 0.3))
+    baseline = runs((0, "B", 0.5), (1, "B", 0.2), (2, "A", 0.4))
+    assert list(paired_differences(arm, baseline, "error").index) == [1, 2]
+    assert paired_differences(arm[:1], baseline[:2], "error").empty
+
+
+def test_a_seed_run_on_two_machines_makes_one_value_and_one_pair():
+    arm = runs((0, "A", 0.1), (0, "B", 0.2), (1, "A", 0.5))
+    baseline = runs((0, "A", 0.2), (0, "B", 0.4), (1, "A", 0.5))
+    assert per_seed(arm, "error").to_dict() == pytest.approx({0: 0.15, 1: 0.5})
+    difference = paired_differences(arm, baseline, "error")
+    assert difference.to_dict() == pytest.approx({0: -0.15, 1: 0.0})
+
+
+def test_runs_without_a_value_make_no_pair():
+    arm, baseline = runs((0, "A", math.nan), (1, "A", 0.4)), runs((0, "A", 0.5), (1, "A", 0.2))
+    assert list(paired_differences(arm, baseline, "error").index) == [1]
+
+
+@pytest.mark.parametrize(
+    ("interval", "words"),
+    [
+        (Interval(-0.1, -0.15, -0.05, 5), "lower error"),
+        (Interval(0.1, 0.05, 0.15, 5), "higher error"),
+        (Interval(0.01, -0.02, 0.04, 5), "no difference found (interval −0.020 to +0.040)"),
+        (Interval(0.1, math.nan, math.nan, 1), "one pair: undecided"),
+        (Interval(math.nan, math.nan, math.nan, 0), "no pairs"),
+    ],
+)
+def test_verdict_says_what_the_interval_shows(interval, words):
+    assert verdict(interval) == words
+
+
+def test_signed_numbers_have_a_true_minus_and_no_negative_zero():
+    assert [signed(x) for x in (-0.5, 0.5, -0.0004, 0.0)] == ["−0.500", "+0.500", "0.000", "0.000"]
