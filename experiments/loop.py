@@ -38,8 +38,8 @@ def train(settings: Settings, parts: Parts, store: RunStore, report: Callable[[R
         name: _to_device(parts.dataset.load(name, Path(settings["system"]["data"])), device)
         for name in ("train", "validation", "test")
     }
-    if hasattr(parts.model, "fit_to"):
-        parts.model.fit_to(splits["train"][0].cpu())
+    if fit_to := getattr(parts.model, "fit_to", None):
+        fit_to(splits["train"][0].cpu())
     parts.model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     epoch = _restore(parts, store.resume(device))
     evaluations = evaluation_epochs(settings["epochs"], settings["evaluations"])

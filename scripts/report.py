@@ -17,7 +17,12 @@ from scripts import style
 from scripts.chapters import CHAPTERS, compare_sections, undeclared_sections
 from scripts.claims import answer
 from scripts.comparison import SectionResult, table
-from scripts.provenance import hardware_text, regeneration_text, unfinished_text
+from scripts.provenance import (
+    hardware_text,
+    left_over_text,
+    regeneration_text,
+    unfinished_text,
+)
 from scripts.results_table import read_curves, read_runs
 from scripts.section_text import comparison_table, figure_text, section_text
 from scripts.sections import Chapter, FigurePlan
@@ -47,7 +52,8 @@ def make_report(preset: Path) -> Report:
     texts += ["## Other experiments"] if others else []
     texts += [section_text(result, []) for result in others]
     every = [result for _, results in chapters for result in results] + others
-    texts += [unfinished_text(every), hardware_text(runs), regeneration_text(preset.name)]
+    texts += [unfinished_text(every), left_over_text(runs)]
+    texts += [hardware_text(runs), regeneration_text(preset.name)]
     text = "\n\n".join(filter(None, texts)) + "\n"
     return Report(text, _tables(every), figures)
 

@@ -111,16 +111,10 @@ SECTIONS = (
         figures=(learning_curves,),
     ),
     _section(
-        "textures/one_scale",
-        "Masks at one scale",
-        "Masks at the fine or at the coarse scale alone.",
-        main=any_treated_arm,
-        figures=(against_p,),
-    ),
-    _section(
         "textures/grid",
         "Both probabilities",
-        "How often to mask at each scale, every pair of probabilities.",
+        "How often to mask at each scale: every pair of probabilities, masks at one scale only "
+        "among them.",
         figures=(heat_map, against_p),
     ),
     _tuning(
@@ -129,6 +123,20 @@ SECTIONS = (
         "Which pair of probabilities has the lowest validation error? Its seeds are used for "
         "nothing else.",
         figures=(heat_map,),
+    ),
+    _section(
+        "textures/learning_rate",
+        "Higher learning rate",
+        "Is the gain one that plain training has at a higher learning rate? Compare plain training "
+        "at its better rate with the masks at either.",
+        figures=(against_learning_rate,),
+    ),
+    _tuning(
+        "textures/tuning_adam",
+        "Choice of Adam's learning rate",
+        "Which learning rate has the lowest validation error, for each arm? The other experiments "
+        "keep the rate that was fixed beforehand, 0.001, for all arms.",
+        figures=(against_learning_rate,),
     ),
     _tuning(
         "textures/tuning_sgd",

@@ -128,6 +128,18 @@ def test_an_arm_and_an_experiment_without_finished_runs_stop_nothing(tmp_path):
     assert "<details>" in report.text
 
 
+def test_a_row_that_no_experiment_plans_is_named_and_enters_no_table(tmp_path, report):
+    def unplan(table):
+        table.loc[table.index[0], "experiments"] = ""
+        return table
+
+    changed = make_report(without(tmp_path, unplan))
+    id = pd.read_csv(tmp_path / "changed/runs.csv", dtype=str)["id"][0]
+    assert f"enter no table: `{id}`." in changed.text
+    assert "belong to no experiment" not in report.text
+    assert changed.tables != report.tables
+
+
 def test_a_preset_without_any_result_has_a_report(tmp_path):
     folder = without(
         tmp_path,
