@@ -58,11 +58,10 @@ def plan(experiments: Sequence[str], overrides: Sequence[str] = ()) -> list[Job]
 def _expand(experiment: str, overrides: Sequence[str]) -> list[Job]:
     chosen = [f"experiment={experiment}", *overrides]
     config = compose("train", chosen, return_hydra_config=True)
-    swept = sweep_parameters(config)
     jobs = []
-    for values in expand([*chosen, *swept]):
+    for values in expand([*sweep_parameters(config), *chosen]):
         settings = resolve(compose("train", values))
-        label = " ".join([experiment, *values[len(chosen) :]])
+        label = " ".join([experiment, *(value for value in values if value not in chosen)])
         jobs.append(Job(run_id(settings), (experiment,), label, settings))
     return jobs
 

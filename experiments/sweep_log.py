@@ -71,7 +71,10 @@ def report_failures(log: SweepLog) -> int:
 
 
 def expand(overrides: list[str]) -> list[list[str]]:
-    """Give the overrides of every job of a sweep, the first key varying slowest."""
+    """Give the overrides of every job of a sweep, the first key varying slowest.
+
+    As in Hydra, of two overrides of one key the later one counts.
+    """
     parsed = OverridesParser.create().parse_overrides(overrides)
     (batch,) = BasicSweeper.split_arguments(parsed, max_batch_size=None)
     return [list(job) for job in batch]
@@ -88,8 +91,6 @@ class SweepCallback(Callback):
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Count the jobs and tell their processes where the log is."""
-        overrides = list(config.hydra.overrides.task)
-        named = {override.split("=")[0] for override in overrides}
-        overrides += [p for p in sweep_parameters(config) if p.split("=")[0] not in named]
-        log = SweepLog.create(Path(config.system.runs), len(expand(overrides)))
+        jobs = expand([*sweep_parameters(config), *config.hydra.overrides.task])
+        log = SweepLog.create(Path(config.system.runs), len(jobs))
         os.environ[VARIABLE] = str(log.path)
