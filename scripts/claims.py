@@ -56,7 +56,9 @@ def conclusion(claim: Claim, tested: Sequence[Comparison]) -> str:
     losses = [one for one in decided if one.gain == -1]
     total = f"{len(decided)} comparison{'s' * (len(decided) > 1)}"
     if len(gains) == len(decided):
-        return f"holds in all of {total}." if len(decided) > 1 else f"holds in the {total}."
+        return (
+            f"holds in all of {total}." if len(decided) > 1 else "holds in the one comparison made."
+        )
     if len(losses) == len(decided):
         return f"is reversed in all of {total}." if len(decided) > 1 else "is reversed."
     if not gains:

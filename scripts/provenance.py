@@ -74,7 +74,8 @@ def regeneration_text(preset: str) -> str:
 
 - Tables, figures and this page, from the committed runs, in seconds and without torch:
   `make figures`.
-- Every run that is missing, then the tables: `make complete PRESET={preset}`.
+- Every run, then the tables: `make reproduce-paper PRESET={preset}`.
+- Only the runs that are missing here: `make complete PRESET={preset}`.
 - One run once more, with its id from `runs.csv`: `make rerun ID=...`.
 
 This page is written by `python -m scripts.report results/{preset}`; edits to it are lost."""

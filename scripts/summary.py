@@ -99,7 +99,7 @@ def _row(one: Comparison, preset: str) -> list[str]:
         difference_with_interval(one.difference, decimals),
         short_verdict(one),
         str(one.final.n),
-        f"`make complete PRESET={preset}`",
+        f"`make reproduce-paper PRESET={preset}`",
     ]
 
 

@@ -145,6 +145,13 @@ SECTIONS = (
         "nothing else.",
         figures=(against_learning_rate,),
     ),
+    _tuning(
+        "textures/tuning_sgd_masks",
+        "Choice of the probabilities under SGD",
+        "Which pair of probabilities has the lowest validation error under SGD with momentum, at "
+        "the learning rate that suits plain training?",
+        figures=(heat_map,),
+    ),
     _section(
         "textures/smoke",
         "Smoke test",

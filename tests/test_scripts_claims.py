@@ -31,7 +31,7 @@ class Compared:
 @pytest.mark.parametrize(
     ("gains", "words"),
     [
-        ([1], "holds in the 1 comparison."),
+        ([1], "holds in the one comparison made."),
         ([1, 1], "holds in all of 2 comparisons."),
         ([0, 0], "was not found in any of 2 comparisons."),
         ([-1], "is reversed."),

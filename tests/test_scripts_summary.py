@@ -21,9 +21,9 @@ def results(tmp_path):
 
 
 def test_every_main_comparison_has_a_row_with_its_command(results):
-    rows = [line for line in summary(results).splitlines() if "make complete" in line]
+    rows = [line for line in summary(results).splitlines() if "make reproduce-paper" in line]
     assert len(rows) == 5
-    assert all("`make complete PRESET=tiny`" in row for row in rows)
+    assert all("`make reproduce-paper PRESET=tiny`" in row for row in rows)
     assert all("small task, easier than the original" in row for row in rows)
     assert "−0.136 [−0.157, −0.116], 4 pairs | lower error" in rows[0]
 
