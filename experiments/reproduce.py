@@ -24,8 +24,7 @@ def reproduce(preset: str, results: Path, processes: int | None, complete: bool)
     experiments = preset_experiments(preset)
     jobs = plan(experiments, [f"system.runs={runs}"])
     wanted = _lacking(jobs, folder) if complete else jobs
-    print(f"{preset}: {len(wanted)} of {len(jobs)} runs to compute or to find finished", flush=True)
-    status = report_failures(run_all(wanted, runs, processes)) if wanted else 0
+    status = report_failures(run_all(wanted, runs, processes))
     collect([(job.id, job.experiments, job.settings) for job in jobs], runs, folder)
     draw(jobs[0].settings, folder / "pictures")
     return status

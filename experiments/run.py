@@ -35,6 +35,7 @@ def run(settings: Settings, report: Callable[[Row], None] = lambda row: None) ->
 def _compute(settings: Settings, store: RunStore, report: Callable[[Row], None]) -> Row:
     if settings["system"]["threads"] is not None:
         torch.set_num_threads(settings["system"]["threads"])
+    torch.backends.cudnn.deterministic = True  # the same bits on the same GPU
     parts = build(settings)
     store.start(settings, provenance(settings["device"]))
     return train(settings, parts, store, report)

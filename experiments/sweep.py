@@ -16,6 +16,7 @@ from omegaconf import OmegaConf
 
 from experiments.identity import Settings, resolve, run_id
 from experiments.run import run
+from experiments.run_store import RunStore
 from experiments.sweep_log import SweepLog, describe, expand, sweep_parameters
 from experiments.train import CONF
 
@@ -72,20 +73,23 @@ def cores() -> int:
 
 
 def run_all(jobs: Sequence[Job], runs: Path, processes: int | None = None) -> SweepLog:
-    """Compute jobs in ``processes`` side by side (default: one a core; one with a GPU).
+    """Compute the jobs that are not finished, ``processes`` side by side.
 
-    A job that fails, or whose process dies, is logged as failed and the others go on.
+    By default one a core, or one at a time with a GPU; the cores are shared out as threads. A job
+    that fails, or whose process dies, is logged as failed and the others go on.
     """
-    count = min(processes or (1 if torch.cuda.is_available() else cores()), max(1, len(jobs)))
+    unfinished = [job for job in jobs if RunStore(runs, job.id).result() is None]
+    print(f"{len(jobs)} runs, {len(unfinished)} of them to compute", flush=True)
+    count = processes or (1 if torch.cuda.is_available() else cores())
     threads = max(1, cores() // count)
     os.environ["OMP_NUM_THREADS"] = str(threads)  # for the processes that are started here
-    log = SweepLog.create(runs, len(jobs))
+    log = SweepLog.create(runs, len(unfinished))
     waiting: queue.SimpleQueue[Job] = queue.SimpleQueue()
-    for job in jobs:
+    for job in unfinished:
         waiting.put(job)
     workers = [
         threading.Thread(target=_work, args=(waiting, log, threads), daemon=True)
-        for _ in range(count)
+        for _ in range(min(count, len(unfinished)))
     ]
     for worker in workers:
         worker.start()
