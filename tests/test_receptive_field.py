@@ -272,6 +272,17 @@ def test_writing_into_a_part_of_a_tensor_is_named():
         field_of(shift, (1, 1, 8))
 
 
+def test_modules_come_in_order_of_their_last_call_and_with_its_field():
+    relu = nn.ReLU()
+    fields = receptive_field(
+        nn.Sequential(nn.Conv1d(1, 1, 3), relu, nn.Conv1d(1, 1, 3), relu), (1, 1, 9)
+    )
+    assert {name: field.size for name, field in fields.items()} == {
+        "0": (3,), "2": (5,), "1": (5,), "": (5,)
+    }  # fmt: skip
+    assert list(fields) == ["0", "2", "1", ""]
+
+
 def test_inputs_without_spatial_dims_are_refused():
     with pytest.raises(ValueError, match=r"\(N, C, \*spatial\), got \(1, 3\)"):
         receptive_field(nn.Linear(3, 3), (1, 3))

@@ -1,0 +1,196 @@
+"""The Backdrop layer under compilation, checkpointing, function transforms and export."""
+
+import copy
+import pickle
+import shutil
+
+import pytest
+import torch
+import torch._inductor.config
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from backdrop import Backdrop, mask_gradient, place
+
+CPP = pytest.mark.skipif(not (shutil.which("g++") or shutil.which("clang++")), reason="no compiler")
+INDUCTOR = pytest.param("inductor", marks=[CPP, pytest.mark.slow])
+
+
+def net(**arguments) -> nn.Sequential:
+    torch.manual_seed(0)
+    norm = nn.BatchNorm2d(4, track_running_stats=False)  # torch.func forbids updating statistics
+    return nn.Sequential(
+        nn.Conv2d(2, 4, 3), norm, Backdrop(0.5, **arguments), nn.ReLU(inplace=True)
+    )
+
+
+def input_gradient(function, x: Tensor) -> Tensor:
+    torch.manual_seed(5)
+    x = x.detach().clone().requires_grad_()
+    function(x).square().sum().backward()
+    return x.grad
+
+
+@pytest.fixture
+def x() -> Tensor:
+    return torch.randn(3, 2, 8, 8, generator=torch.Generator().manual_seed(1))
+
+
+@pytest.fixture(autouse=True)
+def _fresh_compiler():
+    torch.compiler.reset()
+
+
+@pytest.mark.parametrize("placed", [False, True])
+@pytest.mark.parametrize("backend", ["aot_eager", INDUCTOR])
+# Inductor has its own random numbers unless told to use those of eager mode.
+@torch._inductor.config.patch(fallback_random=True)
+def test_compiled_whole_it_masks_as_in_eager_mode(backend, placed, x):
+    model = net()
+    if placed:
+        layer, model[2] = model[2], nn.Identity()
+        placement = place(model, {"1": layer})
+    compiled = torch.compile(model, fullgraph=True, backend=backend)
+
+    def agree() -> bool:
+        return torch.allclose(input_gradient(compiled, x), input_gradient(model, x), atol=1e-4)
+
+    assert agree()
+    model.eval()
+    plain = input_gradient(model, x)
+    assert agree()
+    model.train()
+    assert agree()
+    assert not torch.allclose(input_gradient(compiled, x), plain)
+    if placed:
+        placement.remove()
+        assert agree()
+
+
+def test_compiled_for_all_shapes_it_draws_masks_of_each(x):
+    layer = Backdrop(0.5)
+    compiled = torch.compile(layer, fullgraph=True, backend="aot_eager", dynamic=True)
+    for size in (4, 6, 7):
+        part = x[:2, :, :size, 1:size]
+        with layer.recorded() as masks:
+            grad = input_gradient(compiled, part)
+        assert torch.equal(grad, 2 * part * masks[-1])
+
+
+@pytest.mark.parametrize("reentrant", [True, False])
+def test_checkpointing_recomputes_with_the_same_mask(reentrant, x):
+    model = nn.Sequential(net(), nn.Dropout(0.5))
+
+    def checkpointed(x: Tensor) -> Tensor:
+        return checkpoint(model, x, use_reentrant=reentrant)
+
+    assert torch.equal(input_gradient(checkpointed, x), input_gradient(model, x))
+
+
+@pytest.mark.parametrize("reentrant", [True, False])
+def test_checkpointing_refuses_an_own_generator(reentrant, x):
+    model = net(generator=torch.Generator())
+    with pytest.raises(RuntimeError, match="another mask"):
+        input_gradient(lambda x: checkpoint(model, x, use_reentrant=reentrant), x)
+
+
+def test_compilation_refuses_an_own_generator_or_leaves_it_to_eager_mode(x):
+    model = net(generator=torch.Generator().manual_seed(2))
+    with pytest.raises(torch._dynamo.exc.Unsupported, match="own generator"):
+        torch.compile(model, fullgraph=True, backend="eager")(x)
+    broken = input_gradient(torch.compile(model, backend="eager"), x)
+    model[2].generator.manual_seed(2)
+    assert torch.equal(broken, input_gradient(model, x))
+
+
+def test_double_backward_masks_twice(x):
+    x.requires_grad_()
+    layer = Backdrop(0.5)
+    with layer.recorded() as masks:
+        (first,) = torch.autograd.grad((layer(x) ** 3).sum(), x, create_graph=True)
+    (second,) = torch.autograd.grad(first.sum(), x)
+    torch.testing.assert_close(first, masks[0] * 3 * x**2)
+    torch.testing.assert_close(second, masks[0] ** 2 * 6 * x)
+
+
+def test_functional_gradient_equals_the_backward_pass(x):
+    model = net()
+    torch.manual_seed(5)
+    functional = torch.func.grad(lambda x: model(x).square().sum())(x)
+    torch.testing.assert_close(functional, input_gradient(model, x))
+
+
+def test_functional_gradients_nest(x):
+    mask = torch.rand(8)
+
+    def first(x: Tensor) -> Tensor:
+        return torch.func.grad(lambda x: (mask_gradient(x, mask) ** 3).sum())(x)
+
+    second = torch.func.grad(lambda x: first(x).sum())(x)
+    torch.testing.assert_close(second, mask**2 * 6 * x)
+
+
+@pytest.mark.parametrize("randomness", ["same", "different"])
+def test_vmap_draws_one_mask_for_all_or_one_each(randomness):
+    layer = Backdrop(0.5)
+
+    def masked(x: Tensor) -> Tensor:
+        return torch.func.grad(lambda x: layer(x).sum())(x)
+
+    torch.manual_seed(0)
+    masks = torch.vmap(masked, randomness=randomness)(torch.randn(4, 2, 3, 5, 5))
+    torch.testing.assert_close(masks.mean((1, 2, 3, 4)), torch.ones(4))
+    alike = [torch.equal(mask, masks[0]) for mask in masks[1:]]
+    assert alike == [randomness == "same"] * 3
+
+
+def test_vmap_that_forbids_randomness_is_heeded():
+    with pytest.raises(RuntimeError, match="random"):
+        torch.vmap(Backdrop(0.5))(torch.randn(4, 2, 3, 5))
+
+
+def test_vmap_over_masks_gives_the_gradient_under_each():
+    masks, x = torch.eye(4), torch.randn(4)
+
+    def gradient(mask: Tensor) -> Tensor:
+        return torch.func.grad(lambda x: mask_gradient(x, mask).square().sum())(x)
+
+    torch.testing.assert_close(torch.vmap(gradient)(masks), torch.diag(2 * x))
+
+
+def test_forward_mode_agrees_with_the_masked_gradient(x):
+    model, tangent = net(), torch.randn_like(x)
+    torch.manual_seed(5)
+    _, derivative = torch.func.jvp(lambda x: model(x).square().sum(), (x,), (tangent,))
+    gradient = input_gradient(model, x)
+    torch.testing.assert_close(derivative, (gradient * tangent).sum(), rtol=1e-4, atol=1e-4)
+
+
+def test_forward_mode_keeps_half_precision():
+    ones, mask = torch.ones(3, dtype=torch.bfloat16), torch.rand(3)
+    _, derivative = torch.func.jvp(lambda x: mask_gradient(x, mask), (ones,), (ones,))
+    assert torch.equal(derivative, mask.bfloat16())
+
+
+@pytest.mark.parametrize("strict", [True, False])
+def test_exported_in_eval_mode_it_vanishes(strict, x):
+    model = net().eval()
+    program = torch.export.export(model, (x,), strict=strict)
+    assert torch.equal(program.module()(x), model(x))
+    operations = [node.target for node in program.graph.nodes if node.op == "call_function"]
+    assert len(operations) == 3  # convolution, normalisation, activation
+
+
+@pytest.mark.parametrize("strict", [True, False])
+def test_export_of_an_active_layer_is_refused(strict, x):
+    active, fixed = net(), net().eval()
+    fixed[2].fixed_mask = torch.ones(1)
+    for model in (active, fixed):
+        with pytest.raises(Exception, match="cannot export an active Backdrop layer"):
+            torch.export.export(model, (x,), strict=strict)
+
+
+def test_copies_mask_as_the_original(x):
+    model = net(normalisation="expected")
+    for copied in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+        assert torch.equal(input_gradient(copied, x), input_gradient(model, x))
