@@ -124,19 +124,19 @@ SECTIONS = (
         "nothing else.",
         figures=(heat_map,),
     ),
-    _section(
-        "textures/learning_rate",
-        "Higher learning rate",
-        "Is the gain one that plain training has at a higher learning rate? Compare plain training "
-        "at its better rate with the masks at either.",
-        figures=(against_learning_rate,),
-    ),
     _tuning(
         "textures/tuning_adam",
         "Choice of Adam's learning rate",
         "Which learning rate has the lowest validation error, for each arm? The other experiments "
         "keep the rate that was fixed beforehand, 0.001, for all arms.",
         figures=(against_learning_rate,),
+    ),
+    _tuning(
+        "textures/tuning_adam_masks",
+        "Choice of the probabilities at higher learning rates",
+        "Which pair of probabilities has the lowest validation error where Adam's learning rate is "
+        "higher than that at which the first choice was made?",
+        figures=(heat_map,),
     ),
     _tuning(
         "textures/tuning_sgd",
