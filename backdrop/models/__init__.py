@@ -1,5 +1,7 @@
 """The networks of the experiments."""
 
+from backdrop.models.all_conv import AllConvNet, SmallConvNet
+from backdrop.models.mlp import MLP
 from backdrop.models.texture_net import TextureNet, WhitenedTextureNet
 
-__all__ = ["TextureNet", "WhitenedTextureNet"]
+__all__ = ["MLP", "AllConvNet", "SmallConvNet", "TextureNet", "WhitenedTextureNet"]
