@@ -16,7 +16,7 @@ DRAW_VENV = $(if $(wildcard $(INSTALLED)),$(VENV),.venv-figures)
 DRAW_INSTALLED = $(DRAW_VENV)/.installed
 DRAW = $(DRAW_VENV)/bin/python -m
 
-.PHONY: help reproduce-paper complete rerun collect figures sweep-figure test test-all lint format lock clean
+.PHONY: help reproduce-paper complete rerun figures sweep-figure test test-all lint format lock clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets

@@ -3,6 +3,7 @@
 From Golkar & Cranmer, Backdrop: Stochastic Backpropagation, arXiv:1806.01337.
 """
 
+from backdrop.datasets.textures import TextureCross, gaussian_texture, published_texture
 from backdrop.mask import Backdrop, draw_mask, mask_gradient
 from backdrop.placement import Placement, Site, module_at_scale, place
 from backdrop.receptive_field import ReceptiveField, receptive_field
@@ -12,9 +13,12 @@ __all__ = [
     "Placement",
     "ReceptiveField",
     "Site",
+    "TextureCross",
     "draw_mask",
+    "gaussian_texture",
     "mask_gradient",
     "module_at_scale",
     "place",
+    "published_texture",
     "receptive_field",
 ]

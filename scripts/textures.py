@@ -78,8 +78,8 @@ SECTIONS = (
         "textures/fixed_rate",
         "At the learning rate fixed beforehand",
         "The first version of the main contrast, at Adam's customary learning rate and with the "
-        "probabilities that validation chose there. Plain training does far better at the higher "
-        "rate of the main contrast: part of the gain seen here is one that a learning rate gives.",
+        "probabilities that validation chose there. Hold it against plain training in the main "
+        "contrast, at the rate that suits it.",
         figures=(learning_curves,),
     ),
     _tested(
