@@ -30,14 +30,16 @@ def draw_lines(panels: dict[str, list[Line]], metric: Metric, title: str = "") -
 
     The intervals are bands, or bars set side by side where many bands would hide one another.
     """
-    most = max(map(len, panels.values()))
+    lines = max(map(len, panels.values()))
     drawn = style.figure(
-        height=2.5 + 0.09 * most, width=min(style.TEXT_WIDTH, 3.25 * len(panels) + 0.75)
+        height=2.5 + 0.09 * lines, width=min(style.TEXT_WIDTH, 3.25 * len(panels) + 0.75)
     )
     all_axes = drawn.subplots(1, len(panels), sharey=True, squeeze=False)[0]
     for axes, (key, group) in zip(all_axes, panels.items(), strict=True):
-        _panel(axes, key, group, bands=most <= MOST_BANDS)
+        _panel(axes, key, group, bands=lines <= MOST_BANDS)
         axes.set(xlabel=x_label(key), ylabel=metric.label)
+    (least, most), (low, high) = metric.bounds, all_axes[0].get_ylim()
+    all_axes[0].set_ylim(max(low, least), min(high, most))
     if title:
         drawn.suptitle(title)
     return drawn

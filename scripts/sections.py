@@ -29,6 +29,7 @@ class Metric:
     train_label: str
     lower_is_better: bool = True
     decimals: int = 3
+    bounds: tuple[float, float] = (0.0, 1.0)
 
     @property
     def final(self) -> str:
