@@ -29,5 +29,5 @@ def test_the_learning_rate_rises_to_one_and_falls_towards_zero():
     factors = [learning_rate_factor(step, 100, 0.1) for step in range(100)]
     assert factors[:10] == pytest.approx([(i + 1) / 10 for i in range(10)])
     assert max(factors) == 1
-    assert all(a >= b for a, b in itertools.pairwise(factors))
+    assert all(a >= b for a, b in itertools.pairwise(factors[10:]))
     assert 0 < factors[-1] < 0.001
