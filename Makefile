@@ -25,10 +25,10 @@ help:  ## list the targets
 	@echo "PRESET is smoke, laptop (default), extended, tuning or paper; DATA is the data folder (default: data)."
 
 reproduce-paper: $(INSTALLED)  ## train a preset, write tables, figures and report, compare with the committed ones
-	@status=0; $(REPRODUCE) || status=$$?; $(REPORT); exit $$status
+	@status=0; $(REPRODUCE) || status=$$?; { $(REPORT); } || status=1; exit $$status
 
 complete: $(INSTALLED)  ## compute only the runs that the committed table of a preset lacks
-	@status=0; $(REPRODUCE) --complete || status=$$?; $(REPORT); exit $$status
+	@status=0; $(REPRODUCE) --complete || status=$$?; { $(REPORT); } || status=1; exit $$status
 
 define REPORT
 $(RUN) scripts.report $(RESULTS)/$(PRESET) && \
@@ -40,10 +40,10 @@ rerun: $(INSTALLED)  ## run the row ID=… of a committed table again and compar
 
 figures: $(DRAW_INSTALLED)  ## make every table, figure and report again from committed files
 	@for table in $(RESULTS)/*/runs.csv; do $(DRAW) scripts.report "$$(dirname "$$table")" || exit 1; done
-	@$(DRAW) scripts.summary
+	@$(DRAW) scripts.summary --results $(RESULTS)
 
 sweep-figure: $(INSTALLED)  ## collect the last sweep of your own and draw error against p
-	@folder=$$($(RUN) experiments.collect) && $(RUN) scripts.sweep $$folder
+	@folder=$$($(RUN) experiments.collect --runs $(RESULTS)/runs) && $(RUN) scripts.sweep $$folder
 
 test: $(INSTALLED)  ## run the tests
 	$(RUN) pytest

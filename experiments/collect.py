@@ -14,10 +14,10 @@ from pathlib import Path
 import pandas as pd
 from omegaconf import OmegaConf
 
-from experiments.identity import Settings
+from experiments.identity import Settings, question_id
 from experiments.run_store import Row, RunStore
 from experiments.sweep_log import SweepLog
-from experiments.tables import curve_rows, read, run_row, write
+from experiments.tables import curve_rows, read, run_row, settings_of, write
 
 Planned = tuple[str, Sequence[str], Settings]  # id, experiments, configuration
 
@@ -25,15 +25,16 @@ Planned = tuple[str, Sequence[str], Settings]  # id, experiments, configuration
 def collect(planned: Sequence[Planned], runs: Path, folder: Path) -> pd.DataFrame:
     """Merge the runs that are planned into runs.csv and curves.csv under ``folder``.
 
-    A run that is finished here replaces its row. Every other row stays: as it is if the run is
-    planned, without an experiment if it no longer is, so that it enters no table. A planned run
-    that is nowhere finished is a row whose status says so.
+    A run that is finished here replaces its row. Every other finished row stays: as it is if the
+    run is planned, also where a machine decided device or precision otherwise; without an
+    experiment if it no longer is, so that it enters no table. A planned run that is nowhere
+    finished is a row whose status says so.
     """
-    old_runs, old_curves = read(folder / "runs.csv"), read(folder / "curves.csv")
-    names = {id: ";".join(experiments) for id, experiments, _ in planned}
-    if len(old_runs):
-        old_runs["experiments"] = old_runs["id"].map(names).fillna("")
-    kept = set(old_runs.loc[old_runs.get("status") == "finished", "id"]) if len(old_runs) else set()
+    order = {question_id(settings): place for place, (_, _, settings) in enumerate(planned)}
+    old_runs, old_curves = finished_rows(folder), read(folder / "curves.csv")
+    asked = [question_id(settings_of(row)) for row in old_runs.to_dict("records")]
+    names = [";".join(experiments) for _, experiments, _ in planned]
+    old_runs["experiments"] = [names[order[q]] if q in order else "" for q in asked]
     rows: list[Row] = []
     curves: list[Row] = []
     for id, experiments, settings in planned:
@@ -41,18 +42,23 @@ def collect(planned: Sequence[Planned], runs: Path, folder: Path) -> pd.DataFram
         row = run_row(id, experiments, settings, store)
         if row["status"] == "finished":
             curves += curve_rows(id, store)
-        elif id in kept:
+        elif question_id(settings) in asked:
             continue
         rows.append(row)
     table = _replace(old_runs, pd.DataFrame(rows))
-    table = table[~((table["experiments"] == "") & (table["status"] != "finished"))]
-    order = {id: position for position, id in enumerate(names)}
-    table = table.sort_values(
-        "id", key=lambda ids: ids.map(order).fillna(len(order)), kind="stable"
-    )
+    places = [
+        order.get(question_id(settings_of(row)), len(order)) for row in table.to_dict("records")
+    ]
+    table = table.assign(place=places).sort_values(["place", "id"])
     write(table[_columns(table)], folder / "runs.csv")
     write(_replace(old_curves, pd.DataFrame(curves)), folder / "curves.csv")
     return table
+
+
+def finished_rows(folder: Path) -> pd.DataFrame:
+    """Give the rows of finished runs in the table of a preset."""
+    table = read(folder / "runs.csv")
+    return table[table["status"] == "finished"].copy() if len(table) else table
 
 
 def _replace(old: pd.DataFrame, new: pd.DataFrame) -> pd.DataFrame:
@@ -68,25 +74,29 @@ def _columns(table: pd.DataFrame) -> list[str]:
     first = ["id", "experiments", "status", "error"]
     config = sorted(c for c in table if c.startswith("config."))
     last = sorted(c for c in table if c.startswith("provenance."))
-    results = sorted(c for c in table if c not in {*first, *config, *last})
+    results = sorted(c for c in table if c not in {*first, *config, *last, "place"})
     return [*first, *config, *results, *last]
 
 
 def keep_reference(folder: Path, runs: Path) -> Path:
     """Put the committed runs.csv of a preset aside, before any of its rows is replaced.
 
-    The committed one is git's; without git, the one found when the preset first ran here.
+    The committed one is git's: none if git has none. Without git it is the one found when the
+    preset first ran here.
     """
     reference = runs / "reference" / f"{folder.name}.csv"
     table = folder / "runs.csv"
     reference.parent.mkdir(parents=True, exist_ok=True)
-    shown = (
-        subprocess.run(["git", "show", f"HEAD:./{table.name}"], cwd=folder, capture_output=True)
-        if folder.exists()
-        else None
-    )
-    if shown and shown.returncode == 0:
-        reference.write_bytes(shown.stdout)
+    folder.mkdir(parents=True, exist_ok=True)
+
+    def git(*words: str) -> subprocess.CompletedProcess[bytes]:
+        return subprocess.run(["git", *words], cwd=folder, capture_output=True)
+
+    if git("rev-parse", "--is-inside-work-tree").returncode == 0:
+        shown = git("show", f"HEAD:./{table.name}")
+        reference.unlink(missing_ok=True)
+        if shown.returncode == 0:
+            reference.write_bytes(shown.stdout)
     elif table.exists() and not reference.exists():
         shutil.copy(table, reference)
     return reference
@@ -111,10 +121,12 @@ def main() -> None:
     parser.add_argument("log", nargs="?", type=Path, help="log of a sweep; default: the last one")
     parser.add_argument("--runs", type=Path, default=Path("results/runs"))
     chosen = parser.parse_args()
-    logs = sorted((chosen.runs / "sweeps").glob("*.jsonl"))
+    logs = sorted((chosen.runs / "sweeps").glob("multirun-*.jsonl"))
     if not chosen.log and not logs:
-        parser.error(f"no sweep has been run: {chosen.runs / 'sweeps'} holds no log")
+        parser.error(f"no sweep has been run: {chosen.runs / 'sweeps'} holds no multirun log")
     log = SweepLog(chosen.log or logs[-1])
+    if not swept_runs(log):
+        parser.error(f"{log.path} names no run: none has ended")
     folder = log.path.with_suffix("")
     collect(swept_runs(log), log.path.parent.parent, folder)
     print(folder)

@@ -53,6 +53,12 @@ def run_id(settings: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
+def question_id(settings: Mapping[str, Any]) -> str:
+    """Hash what a run asks, whatever device and precision the machine decides for it."""
+    decided = ("device", "precision")
+    return run_id({key: value for key, value in settings.items() if key not in decided})
+
+
 def _canonical(value: Any) -> Any:
     """Write equal numbers alike (0 and 0.0), so that they hash alike."""
     if isinstance(value, Mapping):

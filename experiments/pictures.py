@@ -1,6 +1,7 @@
 """The few arrays that figures show: sample textures, and the gradient that reaches the input."""
 
 from collections.abc import Mapping
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from backdrop.models import TextureNet
 from backdrop.streams import stream_seed
 from experiments.build import construct
 from experiments.identity import Settings
+from experiments.run_store import write_atomically
 
 Arrays = Mapping[str, Any]
 P_FINE, P_COARSE = 0.85, 0.95  # of the authors' demonstration
@@ -22,21 +24,25 @@ REDUCTION = 4  # pictures of 1024 x 1024 are stored at 256 x 256
 
 
 def draw(settings: Settings, folder: Path) -> None:
-    """Write samples.npz and gradients.npz, those that are not there yet."""
+    """Write samples.npz and gradients.npz of a texture experiment, those not there yet."""
+    cross = getattr(construct("dataset", settings["dataset"]), "cross", None)
+    if cross is None:
+        return
     folder.mkdir(parents=True, exist_ok=True)
     for name, make in {
-        "samples": lambda: sample_textures(settings),
+        "samples": lambda: sample_textures(cross, settings["dataset"]["seed"]),
         "gradients": gradient_pictures,
     }.items():
         path = folder / f"{name}.npz"
         if not path.exists():
-            np.savez_compressed(path, **make())
+            buffer = BytesIO()
+            np.savez_compressed(buffer, **make())
+            write_atomically(path, buffer.getvalue())
 
 
-def sample_textures(settings: Settings) -> Arrays:
+def sample_textures(cross: TextureCross, seed: int) -> Arrays:
     """Give the first training image of each class, with its correlation lengths as a name."""
-    cross: TextureCross = construct("dataset", settings["dataset"]).cross
-    images = cross.images(settings["dataset"]["seed"], "train", range(len(cross.classes)))
+    images = cross.images(seed, "train", range(len(cross.classes)))
     return {
         "images": images[:, 0].astype(np.float16),
         "names": np.array([" + ".join(f"{length:g}" for length in c) for c in cross.classes]),

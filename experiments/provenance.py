@@ -22,7 +22,7 @@ def provenance(device: str) -> dict[str, Any]:
         "platform": platform.system(),
         "python": platform.python_version(),
         **{name: version(name) for name in PACKAGES},
-        "commit": _commit(),
+        "commit": COMMIT,
     }
 
 
@@ -50,3 +50,6 @@ def _commit() -> str:
         return git("rev-parse", "--short=12", "HEAD") + ("+" if changed else "")
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
+
+
+COMMIT = _commit()  # of the code that this process runs, whatever is committed while it does

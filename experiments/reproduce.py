@@ -5,20 +5,20 @@ python -m experiments.reproduce laptop --complete   only those that the committe
 """
 
 import argparse
-import os
 import sys
 from pathlib import Path
 
-from experiments.collect import collect, keep_reference
+from experiments.collect import collect, finished_rows, keep_reference
+from experiments.identity import question_id
 from experiments.pictures import draw
 from experiments.sweep import Job, plan, preset_experiments, run_all
 from experiments.sweep_log import report_failures
-from experiments.tables import read
+from experiments.tables import settings_of
 
 
 def reproduce(preset: str, results: Path, processes: int | None, complete: bool) -> int:
     """Run, collect and draw; give the number of runs that failed or are missing."""
-    runs = Path(os.environ.get("RUNS", results / "runs"))
+    runs = results / "runs"
     folder = results / preset
     keep_reference(folder, runs)
     experiments = preset_experiments(preset)
@@ -31,9 +31,9 @@ def reproduce(preset: str, results: Path, processes: int | None, complete: bool)
 
 
 def _lacking(jobs: list[Job], folder: Path) -> list[Job]:
-    table = read(folder / "runs.csv")
-    finished = set(table.loc[table["status"] == "finished", "id"]) if len(table) else set()
-    return [job for job in jobs if job.id not in finished]
+    rows = finished_rows(folder).to_dict("records")
+    finished = {question_id(settings_of(row)) for row in rows}
+    return [job for job in jobs if question_id(job.settings) not in finished]
 
 
 def main() -> int:

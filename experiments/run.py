@@ -36,6 +36,6 @@ def _compute(settings: Settings, store: RunStore, report: Callable[[Row], None])
     if settings["system"]["threads"] is not None:
         torch.set_num_threads(settings["system"]["threads"])
     torch.backends.cudnn.deterministic = True  # the same bits on the same GPU
-    parts = build(settings)
     store.start(settings, provenance(settings["device"]))
+    parts = build(settings)
     return train(settings, parts, store, report)

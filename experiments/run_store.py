@@ -10,8 +10,10 @@ result.json       final numbers; appears last, so its presence means that the ru
 
 import json
 import os
+import pickle
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +41,15 @@ class RunStore:
             yield
 
     def start(self, settings: Row, provenance: Row) -> None:
-        """Write what is known before the first step, and forget an earlier failure."""
+        """Write what is known before the first step, and forget an earlier failure.
+
+        Where a run goes on from a checkpoint made elsewhere, what differed there is kept as
+        ``resumed_from``.
+        """
+        before = self.provenance() if (self.path / "checkpoint.pt").exists() else None
+        other = {k: v for k, v in (before or {}).items() if provenance.get(k) != v}
+        if other:
+            provenance = {**provenance, "resumed_from": other}
         write_atomically(self.path / "config.yaml", OmegaConf.to_yaml(settings).encode())
         write_atomically(self.path / "provenance.json", _json(provenance))
         (self.path / "failure.txt").unlink(missing_ok=True)
@@ -57,17 +67,22 @@ class RunStore:
 
     def save_checkpoint(self, state: Row) -> None:
         """Replace the checkpoint."""
-        temporary = self.path / "checkpoint.tmp"
-        torch.save(state, temporary)
-        os.replace(temporary, self.path / "checkpoint.pt")
+        buffer = BytesIO()
+        torch.save(state, buffer)
+        write_atomically(self.path / "checkpoint.pt", buffer.getvalue())
 
     def resume(self, device: str) -> Row | None:
-        """Give the last checkpoint, if any, and cut the metrics back to its epoch."""
+        """Give the last checkpoint, if any, and cut the metrics back to its epoch.
+
+        A checkpoint that is damaged, or whose metrics are not all there, is not used.
+        """
         path = self.path / "checkpoint.pt"
-        state = torch.load(path, map_location=device, weights_only=True) if path.exists() else None
-        epoch = state["epoch"] if state else 0
-        kept = [json.dumps(row) + "\n" for row in self.metrics() if row["epoch"] <= epoch]
-        write_atomically(self.path / "metrics.jsonl", "".join(kept).encode())
+        state = _load(path, device) if path.exists() else None
+        kept = [row for row in self.metrics() if state and row["epoch"] <= state["epoch"]]
+        if state and [row["epoch"] for row in kept] != list(range(1, state["epoch"] + 1)):
+            state, kept = None, []
+        lines = "".join(json.dumps(row) + "\n" for row in kept)
+        write_atomically(self.path / "metrics.jsonl", lines.encode())
         return state
 
     def finish(self, result: Row) -> None:
@@ -95,6 +110,14 @@ class RunStore:
     def _read(self, name: str) -> Row | None:
         path = self.path / name
         return json.loads(path.read_text()) if path.exists() else None
+
+
+def _load(path: Path, device: str) -> Row | None:
+    try:
+        state: Row = torch.load(path, map_location=device, weights_only=True)
+    except (OSError, EOFError, RuntimeError, pickle.UnpicklingError, ValueError):
+        return None
+    return state
 
 
 def write_atomically(path: Path, content: bytes) -> None:

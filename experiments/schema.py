@@ -28,7 +28,7 @@ class System:
     """What cannot change the numbers and is no part of a run's identity."""
 
     data: str = "${oc.env:DATA,data}"  # folder of data sets and their caches
-    runs: str = "${oc.env:RUNS,results/runs}"  # folder of run directories
+    runs: str = "results/runs"  # folder of run directories
     threads: int | None = None  # null: all cores, or one for each of several parallel jobs
     checkpoint_seconds: float = 20.0  # least time between two checkpoints
     progress: bool = True  # progress bar, if on a terminal

@@ -83,7 +83,7 @@ def run_all(jobs: Sequence[Job], runs: Path, processes: int | None = None) -> Sw
     count = processes or (1 if torch.cuda.is_available() else cores())
     threads = max(1, cores() // count)
     os.environ["OMP_NUM_THREADS"] = str(threads)  # for the processes that are started here
-    log = SweepLog.create(runs, len(unfinished))
+    log = SweepLog.create(runs, len(unfinished), "preset")
     waiting: queue.SimpleQueue[Job] = queue.SimpleQueue()
     for job in unfinished:
         waiting.put(job)

@@ -23,11 +23,11 @@ class SweepLog:
         self.path = path
 
     @classmethod
-    def create(cls, runs: Path, jobs: int) -> "SweepLog":
-        """Start a log under ``runs``/sweeps, named by the time."""
+    def create(cls, runs: Path, jobs: int, kind: str) -> "SweepLog":
+        """Start a log under ``runs``/sweeps, named by kind (preset or multirun) and time."""
         folder = runs / "sweeps"
         folder.mkdir(parents=True, exist_ok=True)
-        log = cls(folder / f"{datetime.now():%Y-%m-%d-%H-%M-%S}-{os.getpid()}.jsonl")
+        log = cls(folder / f"{kind}-{datetime.now():%Y-%m-%d-%H-%M-%S}-{os.getpid()}.jsonl")
         log._append({"jobs": jobs, "start": time.time()})
         return log
 
@@ -56,9 +56,9 @@ class SweepLog:
 
 
 def describe(result: dict[str, Any]) -> str:
-    """Say a result in a few words."""
-    error = result["final"]["test"]["error"]
-    return f"test error {error:.3f} in {result['seconds']:.0f} s"
+    """Say a result in a few words; not the test error, so that nobody tunes by it."""
+    error = result["final"]["validation"]["error"]
+    return f"validation error {error:.3f} in {result['seconds']:.0f} s"
 
 
 def report_failures(log: SweepLog) -> int:
@@ -92,5 +92,5 @@ class SweepCallback(Callback):
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Count the jobs and tell their processes where the log is."""
         jobs = expand([*sweep_parameters(config), *config.hydra.overrides.task])
-        log = SweepLog.create(Path(config.system.runs), len(jobs))
+        log = SweepLog.create(Path(config.system.runs), len(jobs), "multirun")
         os.environ[VARIABLE] = str(log.path)

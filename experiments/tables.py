@@ -80,12 +80,13 @@ def curve_rows(id: str, store: RunStore) -> list[Row]:
 def read(path: Path) -> pd.DataFrame:
     """Read a table of runs or curves; give an empty one where there is none.
 
-    Cells of the configuration stay JSON text; numbers are read exactly as they were written.
+    Configuration (JSON) and provenance stay text; numbers are read exactly as they were written.
     """
     if not path.exists():
         return pd.DataFrame({"id": pd.Series(dtype=str)})
     table = pd.read_csv(path, dtype=str, keep_default_na=False, na_values=[""])
-    numbers = [name for name in table if name not in TEXT and not name.startswith(CONFIG)]
+    text = (CONFIG, "provenance.")
+    numbers = [name for name in table if name not in TEXT and not name.startswith(text)]
     for name in numbers:
         with suppress(ValueError):
             table[name] = table[name].astype(float)

@@ -11,7 +11,14 @@ import pandas as pd
 
 CONFIG = "config."
 RESULTS = ("final.", "selected.", "train.")
-HARDWARE = ("provenance.processor", "config.device", "config.precision", "provenance.torch")
+HARDWARE = (
+    "provenance.processor",
+    "config.device",
+    "config.precision",
+    "provenance.torch",
+    "provenance.numpy",
+    "provenance.threads",
+)
 _REQUIRED = ("id", "experiments", "status", "config.seed")
 
 

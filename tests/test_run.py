@@ -187,6 +187,31 @@ def test_a_line_cut_short_by_a_crash_is_left_out(settings):
     assert store.metrics() == [{"epoch": 1}]
 
 
+@pytest.mark.parametrize("damage", ["truncated checkpoint", "lost metrics"])
+def test_a_damaged_checkpoint_is_not_used(settings, tmp_path, damage):
+    tiny = settings("system.checkpoint_seconds=0")
+    with pytest.raises(Interrupted):
+        run(tiny, interrupt_after(3))
+    path = store_of(tiny).path
+    if damage == "lost metrics":
+        (path / "metrics.jsonl").write_text("")
+    else:
+        (path / "checkpoint.pt").write_bytes((path / "checkpoint.pt").read_bytes()[:100])
+    result = run(tiny)
+    assert [row["epoch"] for row in store_of(tiny).metrics()] == [1, 2, 3, 4, 5, 6]
+    assert numbers(result) == numbers(run(settings(f"system.runs={tmp_path / 'whole'}")))
+
+
+def test_provenance_keeps_where_a_run_was_resumed_from(settings):
+    tiny = settings("system.checkpoint_seconds=0")
+    with pytest.raises(Interrupted):
+        run(tiny, interrupt_after(3))
+    path = store_of(tiny).path / "provenance.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "processor": "another"}))
+    run(tiny)
+    assert store_of(tiny).provenance()["resumed_from"] == {"processor": "another"}
+
+
 def test_checkpoints_execute_nothing_on_load(settings):
     tiny = settings("system.checkpoint_seconds=0")
     with pytest.raises(Interrupted):

@@ -46,7 +46,7 @@ def test_a_failed_job_leaves_its_traceback_and_the_others_go_on(settings, capsys
     assert "Traceback" in (runs / run_id(bad) / "failure.txt").read_text()
     assert [line.split()[0] for line in log.failures()] == [run_id(bad)]
     out = capsys.readouterr().out
-    assert re.search(r"\[2/2\] .* test error 0\.\d+ in \d+ s; about 0 min left", out)
+    assert re.search(r"\[2/2\] .* validation error 0\.\d+ in \d+ s; about 0 min left", out)
 
 
 def test_a_plan_lists_a_run_of_two_experiments_once():
@@ -61,7 +61,7 @@ def test_a_plan_lists_a_run_of_two_experiments_once():
 def test_the_command_line_trains_one_run(tmp_path):
     done = train(tmp_path, "seed=3")
     assert done.returncode == 0, done.stderr
-    assert re.search(r"runs/[0-9a-f]{12}: test error 0\.\d+", done.stdout)
+    assert re.search(r"runs/[0-9a-f]{12}: validation error 0\.\d+", done.stdout)
     assert not (tmp_path / "outputs").exists()
 
 

@@ -30,7 +30,7 @@ def test_a_row_holds_the_whole_configuration(settings, tmp_path):
     collect(planned(tiny), runs_of(tiny), tmp_path / "tiny")
     (row,) = read(tmp_path / "tiny/runs.csv").to_dict("records")
     assert row["status"] == "finished"
-    assert row["provenance.threads"] == 1
+    assert row["provenance.threads"] == "1"
     assert run_id(settings_of(row)) == row["id"]
     assert settings_of(row) == {key: value for key, value in tiny.items() if key != "system"}
 
@@ -77,6 +77,22 @@ def test_collecting_replaces_rows_of_finished_runs_and_keeps_all_others(settings
     assert after.loc[run_id(old), "final.test.error"] == 9.0
     assert pd.isna(after.loc[run_id(old), "experiments"])
     assert set(read(folder / "curves.csv")["id"]) == set(after.index)
+
+
+def test_a_run_finished_in_another_precision_stays_and_is_not_missing(settings, tmp_path):
+    folder = tmp_path / "tiny"
+    elsewhere, here = settings("precision=bfloat16"), settings("precision=float32")
+    run(elsewhere)
+    collect(planned(elsewhere), runs_of(elsewhere), folder)
+    collect(planned(here), tmp_path / "nowhere", folder)
+    (row,) = read(folder / "runs.csv").to_dict("records")
+    assert (row["id"], row["status"]) == (run_id(elsewhere), "finished")
+    assert row["experiments"] == "textures/tiny"
+    run(here)
+    collect(planned(here), runs_of(here), folder)
+    after = read(folder / "runs.csv")
+    assert set(after["id"]) == {run_id(elsewhere), run_id(here)}
+    assert set(after["experiments"]) == {"textures/tiny"}
 
 
 def test_collecting_twice_changes_nothing(settings, tmp_path):
