@@ -16,7 +16,7 @@ DRAW_VENV = $(if $(wildcard $(INSTALLED)),$(VENV),.venv-figures)
 DRAW_INSTALLED = $(DRAW_VENV)/.installed
 DRAW = $(DRAW_VENV)/bin/python -m
 
-.PHONY: help reproduce-paper complete rerun figures sweep-figure test test-all lint format lock clean
+.PHONY: help reproduce-paper complete collect rerun figures sweep-figure test test-all lint format lock clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -29,6 +29,9 @@ reproduce-paper: $(INSTALLED)  ## train a preset, write tables, figures and repo
 
 complete: $(INSTALLED)  ## compute only the runs that the committed table of a preset lacks
 	@status=0; $(REPRODUCE) --complete || status=$$?; { $(REPORT); } || status=1; exit $$status
+
+collect: $(INSTALLED)  ## compute nothing; collect and report the finished runs of a preset
+	@$(REPRODUCE) --collect; $(REPORT)
 
 define REPORT
 $(RUN) scripts.report $(RESULTS)/$(PRESET) && \

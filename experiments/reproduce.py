@@ -2,6 +2,7 @@
 
 python -m experiments.reproduce laptop              every run; finished ones answer at once
 python -m experiments.reproduce laptop --complete   only those that the committed table lacks
+python -m experiments.reproduce laptop --collect    none: collect what is finished
 """
 
 import argparse
@@ -16,15 +17,15 @@ from experiments.sweep_log import report_failures
 from experiments.tables import settings_of
 
 
-def reproduce(preset: str, results: Path, processes: int | None, complete: bool) -> int:
-    """Run, collect and draw; give the number of runs that failed or are missing."""
+def reproduce(preset: str, results: Path, processes: int | None, wanted: str = "all") -> int:
+    """Compute ``all`` runs, the ``lacking`` ones or ``none``, and collect; give the status."""
     runs = results / "runs"
     folder = results / preset
     keep_reference(folder, runs)
     experiments = preset_experiments(preset)
     jobs = plan(experiments, [f"system.runs={runs}"])
-    wanted = _lacking(jobs, folder) if complete else jobs
-    status = report_failures(run_all(wanted, runs, processes))
+    chosen = {"all": jobs, "lacking": _lacking(jobs, folder), "none": []}[wanted]
+    status = report_failures(run_all(chosen, runs, processes)) if chosen else 0
     collect([(job.id, job.experiments, job.settings) for job in jobs], runs, folder)
     draw(jobs[0].settings, folder / "pictures")
     return status
@@ -42,12 +43,19 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("preset")
-    parser.add_argument("--complete", action="store_true", help="only what the table lacks")
+    parser.add_argument(
+        "--complete", dest="wanted", action="store_const", const="lacking", default="all",
+        help="compute only what the table lacks",
+    )  # fmt: skip
+    parser.add_argument(
+        "--collect", dest="wanted", action="store_const", const="none",
+        help="compute nothing, collect what is finished",
+    )  # fmt: skip
     parser.add_argument("--processes", type=int, help="runs side by side (default: one a core)")
     parser.add_argument("--results", type=Path, default=Path("results"))
     chosen = parser.parse_args()
     try:
-        return reproduce(chosen.preset, chosen.results, chosen.processes, chosen.complete)
+        return reproduce(chosen.preset, chosen.results, chosen.processes, chosen.wanted)
     except ValueError as error:
         parser.error(str(error))
 

@@ -85,13 +85,30 @@ def setting_name(one: Comparison) -> str:
 
 
 def _whose_gain(claim: Claim, decided: Sequence[Comparison]) -> str:
+    """Name the nets that have the gain, that have not, and that leave it open.
+
+    A net has not got it where every interval excludes the smallest gain that was found; where one
+    holds both 0 and that gain, too few or too unequal runs leave it open.
+    """
     nets = list(dict.fromkeys(net_name(one.arm.settings) for one in decided))
-    with_gain = {net_name(one.arm.settings) for one in decided if one.gain == 1}
-    having = [net for net in nets if net in with_gain]
-    lacking = [net for net in nets if net not in with_gain]
-    if not lacking:
-        return ""
-    return f"{claim.gain} belongs to {listed(having)} only; with {listed(lacking)} none was found."
+    gains = [one for one in decided if one.gain == 1]
+    smallest = min((one.difference.mean for one in gains if one.difference), key=abs)
+    having = [net for net in nets if net in {net_name(one.arm.settings) for one in gains}]
+    unclear = [
+        net_name(one.arm.settings)
+        for one in decided
+        if one.difference and one.difference.low <= smallest <= one.difference.high
+    ]
+    open_nets = [net for net in nets if net not in having and net in unclear]
+    lacking = [net for net in nets if net not in having and net not in unclear]
+    texts = []
+    if lacking:
+        texts.append(
+            f"{claim.gain} belongs to {listed(having)} only; with {listed(lacking)} none was found."
+        )
+    if open_nets:
+        texts.append(f"With {listed(open_nets)} the intervals are too wide to tell.")
+    return " ".join(texts)
 
 
 def _in_brief(one: Comparison, arm_named: bool) -> str:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from scripts.claims import conclusion, distinct
+from scripts.intervals import Interval
 from scripts.sections import Claim
 
 CLAIM = Claim("A", "masks help", "The gain")
@@ -21,11 +22,17 @@ class Compared:
 
     gain: int | None
     net: str = "Net"
+    half_width: float = 0.05
     runs_compared: tuple = field(default=(frozenset(), frozenset()))
 
     @property
     def arm(self):
         return Arm({"model._target_": self.net})
+
+    @property
+    def difference(self):
+        mean = -0.1 * (self.gain or 0)
+        return Interval(mean, mean - self.half_width, mean + self.half_width, 5)
 
 
 @pytest.mark.parametrize(
@@ -51,6 +58,12 @@ def test_a_gain_of_one_net_is_said_to_be_its_own():
     text = conclusion(CLAIM, [Compared(1, "Small"), Compared(0, "Small"), Compared(0, "Large")])
     assert "The gain belongs to Small only; with Large none was found." in text
     text = conclusion(CLAIM, [Compared(1, "Small"), Compared(0, "Small"), Compared(1, "Large")])
+    assert "only" not in text
+
+
+def test_a_net_whose_interval_holds_the_gain_of_another_is_left_open():
+    text = conclusion(CLAIM, [Compared(1, "Small"), Compared(0, "Large", half_width=1.8)])
+    assert "With Large the intervals are too wide to tell." in text
     assert "only" not in text
 
 
