@@ -63,7 +63,7 @@ def _draw(result: SectionResult, rows: dict[str, list[Arm]]) -> Figure:
                 _line(axes, band(curves, key), styles[arm.label])
             axes.set(xlabel="epoch", ylabel=text, title=context)
             axes.tick_params(labelleft=True)
-        row[0].set_ylim(bottom=0)
+        style.keep_within(row[0], metric.bounds)
     handles = [style.line_handle(styles[name]) for name in names]
     style.legend_below(drawn, handles, names)
     if result.task:

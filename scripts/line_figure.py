@@ -38,8 +38,7 @@ def draw_lines(panels: dict[str, list[Line]], metric: Metric, title: str = "") -
     for axes, (key, group) in zip(all_axes, panels.items(), strict=True):
         _panel(axes, key, group, bands=lines <= MOST_BANDS)
         axes.set(xlabel=x_label(key), ylabel=metric.label)
-    (least, most), (low, high) = metric.bounds, all_axes[0].get_ylim()
-    all_axes[0].set_ylim(max(low, least), min(high, most))
+    style.keep_within(all_axes[0], metric.bounds)
     if title:
         drawn.suptitle(title)
     return drawn

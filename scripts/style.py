@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
@@ -80,3 +81,9 @@ def legend_below(drawn: Figure, handles: list[Any], texts: list[str]) -> None:
 def line_handle(look: dict[str, Any]) -> Line2D:
     """Give the legend's sample of a line."""
     return Line2D([], [], **look)
+
+
+def keep_within(axes: Axes, bounds: tuple[float, float]) -> None:
+    """Cut the vertical axis to values that can occur; intervals may reach beyond them."""
+    low, high = axes.get_ylim()
+    axes.set_ylim(max(low, bounds[0]), min(high, bounds[1]))
