@@ -52,11 +52,10 @@ def build(settings: Settings) -> Parts:
     )
 
 
-def place_mask(key: str, entry: Mapping[str, Any], model: nn.Module, shape: tuple[int, ...]) -> str:
-    """Put the layer of one entry after the module it names, or at its scale in pixels.
-
-    Returns the module's name.
-    """
+def place_mask(
+    key: str, entry: Mapping[str, Any], model: nn.Module, shape: tuple[int, ...]
+) -> None:
+    """Put the layer of one entry after the module it names, or at its scale in pixels."""
     layer = {name: value for name, value in entry.items() if name not in ("after", "scale")}
     if ("after" in entry) == ("scale" in entry):
         raise ConfigurationError(f"{key} needs either after (a module's name) or scale (pixels)")
@@ -67,7 +66,6 @@ def place_mask(key: str, entry: Mapping[str, Any], model: nn.Module, shape: tupl
         backdrop.place(model, {after: construct(key, layer)})
     except (KeyError, ValueError, TypeError) as error:
         raise _named(key, error) from error
-    return after
 
 
 def construct(key: str, node: Mapping[str, Any], *given: Any) -> Any:

@@ -32,7 +32,7 @@ def collect(planned: Sequence[Planned], runs: Path, folder: Path) -> pd.DataFram
     """
     order = {question_id(settings): place for place, (_, _, settings) in enumerate(planned)}
     old_runs, old_curves = finished_rows(folder), read(folder / "curves.csv")
-    asked = [question_id(settings_of(row)) for row in old_runs.to_dict("records")]
+    asked = questions(old_runs)
     names = [";".join(experiments) for _, experiments, _ in planned]
     old_runs["experiments"] = [names[order[q]] if q in order else "" for q in asked]
     rows: list[Row] = []
@@ -46,9 +46,7 @@ def collect(planned: Sequence[Planned], runs: Path, folder: Path) -> pd.DataFram
             continue
         rows.append(row)
     table = _replace(old_runs, pd.DataFrame(rows))
-    places = [
-        order.get(question_id(settings_of(row)), len(order)) for row in table.to_dict("records")
-    ]
+    places = [order.get(question, len(order)) for question in questions(table)]
     table = table.assign(place=places).sort_values(["place", "id"])
     write(table[_columns(table)], folder / "runs.csv")
     write(_replace(old_curves, pd.DataFrame(curves)), folder / "curves.csv")
@@ -59,6 +57,11 @@ def finished_rows(folder: Path) -> pd.DataFrame:
     """Give the rows of finished runs in the table of a preset."""
     table = read(folder / "runs.csv")
     return table[table["status"] == "finished"].copy() if len(table) else table
+
+
+def questions(table: pd.DataFrame) -> list[str]:
+    """Give what each row asks, whatever device and precision it was run with."""
+    return [question_id(settings_of(row)) for row in table.to_dict("records")]
 
 
 def _replace(old: pd.DataFrame, new: pd.DataFrame) -> pd.DataFrame:
@@ -125,10 +128,11 @@ def main() -> None:
     if not chosen.log and not logs:
         parser.error(f"no sweep has been run: {chosen.runs / 'sweeps'} holds no multirun log")
     log = SweepLog(chosen.log or logs[-1])
-    if not swept_runs(log):
+    planned = swept_runs(log)
+    if not planned:
         parser.error(f"{log.path} names no run: none has ended")
     folder = log.path.with_suffix("")
-    collect(swept_runs(log), log.path.parent.parent, folder)
+    collect(planned, log.path.parent.parent, folder)
     print(folder)
 
 

@@ -9,12 +9,11 @@ import argparse
 import sys
 from pathlib import Path
 
-from experiments.collect import collect, finished_rows, keep_reference
+from experiments.collect import collect, finished_rows, keep_reference, questions
 from experiments.identity import question_id
 from experiments.pictures import draw
 from experiments.sweep import Job, plan, preset_experiments, run_all
 from experiments.sweep_log import report_failures
-from experiments.tables import settings_of
 
 
 def reproduce(preset: str, results: Path, processes: int | None, wanted: str = "all") -> int:
@@ -32,8 +31,7 @@ def reproduce(preset: str, results: Path, processes: int | None, wanted: str = "
 
 
 def _lacking(jobs: list[Job], folder: Path) -> list[Job]:
-    rows = finished_rows(folder).to_dict("records")
-    finished = {question_id(settings_of(row)) for row in rows}
+    finished = set(questions(finished_rows(folder)))
     return [job for job in jobs if question_id(job.settings) not in finished]
 
 
