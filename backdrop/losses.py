@@ -8,10 +8,15 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor, nn
 
+from backdrop.pair_sums import Sums, blocked_sums, logistic, sigmoid, squared_hinge_sums
+
 Surrogate = Literal["sigmoid", "logistic", "squared_hinge"]
 
-# Pairs in a block, 8 MiB in float32. In smaller ones, threads on busy cores mostly wait to meet.
-_BLOCK = 2**21
+_SUMS: dict[Surrogate, Callable[[Tensor, Tensor, float], Sums]] = {
+    "sigmoid": partial(blocked_sums, sigmoid),
+    "logistic": partial(blocked_sums, logistic),
+    "squared_hinge": squared_hinge_sums,
+}
 
 
 def auc_loss(
@@ -82,6 +87,9 @@ class AUCLoss(nn.Module):
         tensor(0.2500)
     """
 
+    needs_both_classes = True
+    """A batch without a positive or without a negative has no loss."""
+
     def __init__(self, surrogate: Surrogate = "sigmoid", temperature: float = 1.0) -> None:
         super().__init__()
         self.surrogate = _checked_surrogate(surrogate)
@@ -146,6 +154,9 @@ class FBetaLoss(nn.Module):
         tensor(0.5833)
     """
 
+    needs_both_classes = True
+    """A batch without a positive or without a negative has no loss."""
+
     def __init__(self, beta: float = 1.0) -> None:
         super().__init__()
         self.beta = _checked_positive("beta", beta)
@@ -179,72 +190,6 @@ class _KnownGradient(torch.autograd.Function):
             )
         positive, negative = ctx.saved_tensors
         return grad * positive, grad * negative, None, None, None
-
-
-# The sum over pairs and its derivatives by the scores of positives and of negatives.
-_Sums = tuple[Tensor, Tensor, Tensor]
-
-
-def _blocked_sums(
-    f: Callable[[Tensor], tuple[Tensor, Tensor]],
-    positive: Tensor,
-    negative: Tensor,
-    temperature: float,
-) -> _Sums:
-    total = positive.new_zeros(())
-    by_positive, by_negative = torch.empty_like(positive), torch.zeros_like(negative)
-    rows = max(1, _BLOCK // len(negative))
-    for start in range(0, len(positive), rows):
-        block = slice(start, start + rows)
-        # Differences before the division: they are exact for scores close together.
-        value, slope = f((positive[block, None] - negative) / temperature)
-        total += value.sum()
-        by_positive[block] = slope.sum(1)
-        by_negative -= slope.sum(0)
-    return total, by_positive / temperature, by_negative / temperature
-
-
-def _sigmoid(d: Tensor) -> tuple[Tensor, Tensor]:
-    value = (-d).sigmoid()
-    return value, value * (value - 1)
-
-
-def _logistic(d: Tensor) -> tuple[Tensor, Tensor]:
-    # F.softplus is linear above a threshold, which shows in float64.
-    return -nn.functional.logsigmoid(d), -(-d).sigmoid()
-
-
-def _squared_hinge_sums(positive: Tensor, negative: Tensor, temperature: float) -> _Sums:
-    positive, negative = positive.double(), negative.double()
-    excess, square = _sums_above(positive - temperature, negative)
-    shortfall, _ = _sums_above(-negative - temperature, -positive)
-    total, scale = square.sum() / temperature**2, 2 / temperature**2
-    return total, -scale * excess, scale * shortfall
-
-
-def _sums_above(thresholds: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-    r"""Give :math:`\sum_j \max(0, v_j - t)` and :math:`\sum_j \max(0, v_j - t)^2` for each t.
-
-    As t falls, the number of values above it is piecewise constant, the first sum its integral and
-    half the second the integral of the first: scans of non-negative terms along sorted points.
-    """
-    points, order = torch.cat([thresholds, values]).sort(descending=True)
-    is_value = (order >= len(thresholds)).to(points.dtype)
-    gap = -points.diff(prepend=points[:1])
-    count = is_value.cumsum(0) - is_value
-    first = (gap * count).cumsum(0)
-    second = (gap * (first + first.roll(1))).cumsum(0)  # what rolls to the front meets gap 0
-    sums = torch.empty_like(points).repeat(2, 1)
-    sums[:, order] = torch.stack([first, second])
-    excess, square = sums[:, : len(thresholds)]
-    return excess, square
-
-
-_SUMS: dict[Surrogate, Callable[[Tensor, Tensor, float], _Sums]] = {
-    "sigmoid": partial(_blocked_sums, _sigmoid),
-    "logistic": partial(_blocked_sums, _logistic),
-    "squared_hinge": _squared_hinge_sums,
-}
 
 
 def _checked_surrogate(surrogate: Surrogate) -> Surrogate:

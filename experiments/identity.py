@@ -9,6 +9,8 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 SCHEMA = 1  # raise when the same configuration comes to mean other numbers
+NEUTRAL: dict[str, Any] = {"batching": "shuffled", "budget": {}, "metric": "error"}
+"""What settings that came later are where nothing is said; a run's identity leaves these out."""
 
 Settings = dict[str, Any]
 
@@ -20,6 +22,7 @@ def resolve(config: DictConfig) -> Settings:
         ValueError: a count or probability out of its range, named by its key.
     """
     settings: Settings = OmegaConf.to_container(config, resolve=True, enum_to_str=True)  # type: ignore[assignment]
+    del settings["choices"]  # they are in the values made from them
     _check(settings)
     if settings["device"] == "auto":
         settings["device"] = "cuda" if torch.cuda.is_available() else "cpu"
@@ -30,8 +33,13 @@ def resolve(config: DictConfig) -> Settings:
 
 def _check(settings: Settings) -> None:
     for key, least in {"epochs": 1, "batch_size": 1, "evaluations": 1, "seed": 0}.items():
-        if settings[key] < least:
+        if settings[key] is not None and settings[key] < least:
             raise ValueError(f"{key} must be at least {least}; got {settings[key]}")
+    for kind, amount in settings["budget"].items():
+        if kind not in ("updates", "passes") or len(settings["budget"]) > 1:
+            raise ValueError(f"budget must hold updates or passes; got {settings['budget']}")
+        if isinstance(amount, bool | str) or amount <= 0:
+            raise ValueError(f"budget.{kind} must be a positive number; got {amount!r}")
     if not 0 <= settings["warmup"] < 1:
         raise ValueError(f"warmup must be in [0, 1); got {settings['warmup']}")
     threads = settings["system"]["threads"]
@@ -46,10 +54,18 @@ def has_fast_bfloat16(device: str) -> bool:
     return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 
+def identity(settings: Mapping[str, Any]) -> Settings:
+    """Give the settings that can change a run's numbers, without neutral ones."""
+    return {
+        key: value
+        for key, value in settings.items()
+        if key != "system" and not (key in NEUTRAL and value == NEUTRAL[key])
+    }
+
+
 def run_id(settings: Mapping[str, Any]) -> str:
-    """Hash the settings, all but ``system``, to 12 hexadecimal digits."""
-    identity = {key: value for key, value in settings.items() if key != "system"}
-    text = json.dumps({"schema": SCHEMA, **_canonical(identity)}, sort_keys=True)
+    """Hash the identity of a run to 12 hexadecimal digits."""
+    text = json.dumps({"schema": SCHEMA, **_canonical(identity(settings))}, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 

@@ -12,13 +12,14 @@ import torch
 from torch import Tensor
 
 from backdrop.streams import stream_seed
-from experiments.build import Parts
-from experiments.evaluation import error, evaluate
+from experiments.batches import Batches
+from experiments.build import ConfigurationError, Parts
+from experiments.evaluation import Split, error, evaluate, is_scores, loss_of, predict
 from experiments.identity import Settings
 from experiments.run_store import Row, RunStore
 from experiments.schedule import evaluation_epochs, learning_rate_factor
 
-Split = tuple[Tensor, Tensor]
+HIGHER_IS_BETTER = ("auc", "f1")
 
 
 class NonFiniteLoss(ArithmeticError):
@@ -32,6 +33,7 @@ def train(settings: Settings, parts: Parts, store: RunStore, report: Callable[[R
 
     Raises:
         NonFiniteLoss: naming the first step whose loss is not finite.
+        ConfigurationError: a metric that the model's outputs have not got.
     """
     device = settings["device"]
     splits = {
@@ -41,52 +43,72 @@ def train(settings: Settings, parts: Parts, store: RunStore, report: Callable[[R
     if fit_to := getattr(parts.model, "fit_to", None):
         fit_to(splits["train"][0].cpu())
     parts.model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    _check_metric(settings, parts, splits["validation"][0][:1])
     epoch = _restore(parts, store.resume(device))
+    batches = batches_of(settings, parts, splits["train"][1])
+    for _ in range(epoch):
+        batches.next_epoch()
     evaluations = evaluation_epochs(settings["epochs"], settings["evaluations"])
     saved = time.monotonic()
     while epoch < settings["epochs"]:
         epoch += 1
-        row = {"epoch": epoch, **train_epoch(settings, parts, splits["train"], epoch)}
+        row = {"epoch": epoch, **train_epoch(settings, parts, splits["train"], batches, epoch)}
         if epoch in evaluations:
-            row |= _evaluations(settings, parts, splits)
+            _add_evaluations(row, settings, parts, splits)
         store.append(row)
         if time.monotonic() - saved >= settings["system"]["checkpoint_seconds"]:
             store.save_checkpoint(_state(parts, epoch))
             saved = time.monotonic()
         report(row)
-    return summarise(store.metrics())
+    return summarise(store.metrics(), settings["metric"])
 
 
-def train_epoch(settings: Settings, parts: Parts, train: Split, epoch: int) -> Row:
-    """Go once through the training set (epochs count from 1); give the epoch's averages."""
+def batches_of(settings: Settings, parts: Parts, targets: Tensor) -> Batches:
+    """Give the batches of a run whose training set has these targets (N,)."""
+    return Batches(settings, targets, getattr(parts.loss, "needs_both_classes", False))
+
+
+def train_epoch(
+    settings: Settings, parts: Parts, train: Split, batches: Batches, epoch: int
+) -> Row:
+    """Make the updates of an epoch (they count from 1); give their averages."""
     start = time.perf_counter()
-    seed, inputs = settings["seed"], train[0]
-    order = torch.Generator().manual_seed(stream_seed(seed, "order", epoch))
-    batches = torch.randperm(len(inputs), generator=order).split(settings["batch_size"])
-    first = (epoch - 1) * len(batches)
+    seed, skipped = settings["seed"], batches.skipped
+    chosen = batches.next_epoch()
+    first = (epoch - 1) * len(chosen)
     factor = partial(
-        learning_rate_factor, steps=settings["epochs"] * len(batches), warmup=settings["warmup"]
+        learning_rate_factor, steps=settings["epochs"] * len(chosen), warmup=settings["warmup"]
     )
     rate = settings["optimizer"]["lr"]
     sums = []
     parts.model.train()
-    for step, batch in enumerate(batches, first):
+    for step, indices in enumerate(chosen, first):
         for group in parts.optimizer.param_groups:
             group["lr"] = rate * factor(step)
-        sums.append(train_step(settings, parts, _batch(train, batch, seed, step, parts), step))
-    return _averages(torch.stack(sums).tolist(), first) | {
-        "learning_rate": rate * factor(first + len(batches) - 1),
-        **_speed(len(inputs), time.perf_counter() - start),
+        batch = _batch(train, indices, seed, step, parts)
+        try:
+            sums.append(train_step(settings, parts, batch, step))
+        except ValueError as error:
+            error.add_note(f"at step {step} (steps count from 0)")
+            raise
+    row = _averages(torch.stack(sums).tolist(), first)
+    if batches.needs_both_classes:
+        row["skipped"] = batches.skipped - skipped
+    seconds, samples = time.perf_counter() - start, row.pop("samples")
+    return row | {
+        "learning_rate": rate * factor(first + len(chosen) - 1),
+        "seconds": round(seconds, 4),
+        "images_per_second": round(samples / seconds, 1),
     }
 
 
 def train_step(settings: Settings, parts: Parts, batch: Split, step: int) -> Tensor:
-    """Make one update; give summed loss, wrong answers, samples, gradient norm on the device."""
+    """Make one update; give summed loss, wrong classes, samples, gradient norm on the device."""
     inputs, targets = batch
-    torch.manual_seed(stream_seed(settings["seed"], "step", step))
+    _seed(stream_seed(settings["seed"], "step", step), settings["device"])
     with autocast(settings):
-        logits = parts.model(inputs)
-    loss = parts.loss(logits.float(), targets)
+        outputs = parts.model(inputs)
+    loss = loss_of(parts.loss, outputs, targets)
     parts.optimizer.zero_grad()
     loss.backward()
     gradients = [p.grad for p in parts.model.parameters() if p.grad is not None]
@@ -94,7 +116,8 @@ def train_step(settings: Settings, parts: Parts, batch: Split, step: int) -> Ten
     parts.optimizer.step()
     with torch.no_grad():
         n = torch.tensor(len(targets), device=loss.device)
-        return torch.stack([loss * n, error(logits, targets), n, norm]).double()
+        wrong = n * torch.nan if is_scores(outputs) else error(outputs, targets)
+        return torch.stack([loss * n, wrong, n, norm]).double()
 
 
 def autocast(settings: Settings) -> AbstractContextManager[None]:
@@ -104,11 +127,12 @@ def autocast(settings: Settings) -> AbstractContextManager[None]:
     )
 
 
-def summarise(metrics: list[Row]) -> Row:
-    """Give the means of the last five evaluations, and the epoch chosen by validation."""
+def summarise(metrics: list[Row], metric: str) -> Row:
+    """Give the means of the last five evaluations, and the epoch chosen by validation's metric."""
     evaluated = [row for row in metrics if "test" in row]
     last = evaluated[-5:]
-    chosen = min(evaluated, key=lambda row: row["validation"]["error"])
+    best = max if metric in HIGHER_IS_BETTER else min
+    chosen = best(evaluated, key=lambda row: row["validation"][metric])
     return {
         "final": {
             split: {
@@ -118,6 +142,7 @@ def summarise(metrics: list[Row]) -> Row:
         },
         "selected": {name: chosen[name] for name in ("epoch", "validation", "test")},
         "train": metrics[-1]["train"],
+        **({"skipped": sum(row["skipped"] for row in metrics)} if "skipped" in last[0] else {}),
         "seconds": sum(row["seconds"] + row.get("evaluation_seconds", 0) for row in metrics),
     }
 
@@ -128,31 +153,49 @@ def _averages(sums: list[list[float]], first: int) -> Row:
         if not math.isfinite(loss):
             raise NonFiniteLoss(f"the training loss is {loss} at step {step} (steps count from 0)")
     losses, wrong, samples, norms = (sum(column) for column in zip(*sums, strict=True))
+    errors = {} if math.isnan(wrong) else {"error": wrong / samples}
     return {
-        "train": {"loss": losses / samples, "error": wrong / samples},
+        "train": {"loss": losses / samples, **errors},
         "gradient_norm": norms / len(sums),
+        "samples": samples,
     }
 
 
-def _speed(images: int, seconds: float) -> Row:
-    return {"seconds": round(seconds, 4), "images_per_second": round(images / seconds, 1)}
-
-
-def _evaluations(settings: Settings, parts: Parts, splits: dict[str, Split]) -> Row:
+def _add_evaluations(row: Row, settings: Settings, parts: Parts, splits: dict[str, Split]) -> None:
+    """Add the quality on validation and test set; for scores also on the training set."""
     start = time.perf_counter()
-    rows: Row = {
-        name: evaluate(parts.model, parts.loss, *splits[name], autocast(settings))
-        for name in ("validation", "test")
-    }
-    return rows | {"evaluation_seconds": round(time.perf_counter() - start, 4)}
+    names = [name for name in splits if name != "train" or "error" not in row["train"]]
+    chosen = {name: splits[name] for name in names}
+    found = evaluate(parts.model, parts.loss, chosen, partial(autocast, settings))
+    row["train"] |= {k: v for k, v in found.pop("train", {}).items() if k != "loss"}
+    row |= found
+    row["evaluation_seconds"] = round(time.perf_counter() - start, 4)
 
 
-def _batch(train: Split, indices: Tensor, seed: int, step: int, parts: Parts) -> Split:
-    inputs, targets = (tensor[indices.to(tensor.device)] for tensor in train)
+def _check_metric(settings: Settings, parts: Parts, inputs: Tensor) -> None:
+    outputs = predict(parts.model, inputs, partial(autocast, settings))
+    allowed = ("auc", "f1") if is_scores(outputs) else ("error",)
+    if settings["metric"] not in allowed:
+        raise ConfigurationError(
+            f"metric must be {' or '.join(allowed)} for outputs of shape {tuple(outputs.shape)}; "
+            f"got {settings['metric']}"
+        )
+
+
+def _batch(train: Split, indices: Tensor | slice, seed: int, step: int, parts: Parts) -> Split:
+    inputs, targets = train
+    if isinstance(indices, Tensor):
+        inputs, targets = (tensor[indices.to(tensor.device)] for tensor in train)
     if parts.augmentation is None:
         return inputs, targets
     generator = torch.Generator().manual_seed(stream_seed(seed, "augmentation", step))
     return parts.augmentation(inputs, targets, generator)
+
+
+def _seed(seed: int, device: str) -> None:
+    """Seed the one device in use: torch.manual_seed seeds all, at the price of a small step."""
+    generator = torch.cuda.default_generators[0] if device == "cuda" else torch.default_generator
+    generator.manual_seed(seed)
 
 
 def _to_device(split: Split, device: str) -> Split:

@@ -5,6 +5,7 @@ from enum import Enum
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
+from omegaconf import OmegaConf
 
 
 class Device(Enum):
@@ -21,6 +22,29 @@ class Precision(Enum):
     auto = "auto"
     float32 = "float32"
     bfloat16 = "bfloat16"
+
+
+class Batching(Enum):
+    """What a batch holds: any samples, or positives and negatives in the set's proportion."""
+
+    shuffled = "shuffled"
+    stratified = "stratified"
+
+
+class Metric(Enum):
+    """What validation chooses by: the share of wrong classes, or AUC or F1 of scores."""
+
+    error = "error"
+    auc = "auc"
+    f1 = "f1"
+
+
+@dataclass
+class Choices:
+    """Values that arms are made from; a run's identity holds what is made from them instead."""
+
+    p: float = 0.9  # share of the samples that an update does without
+    rates: dict[str, Any] = field(default_factory=dict)  # learning rates by arm, and by p
 
 
 @dataclass
@@ -46,12 +70,30 @@ class Config:
     optimizer: dict[str, Any] = field(default_factory=dict)
     seed: int = 0
     epochs: int = 60
-    batch_size: int = 20
+    batch_size: int | None = 20  # null: the whole training set
+    batching: Batching = Batching.shuffled
+    budget: dict[str, Any] = field(default_factory=dict)  # what an epoch is, if not one pass
+    metric: Metric = Metric.error
     warmup: float = 0.05  # part of training over which the learning rate rises; then a cosine to 0
     evaluations: int = 10  # times that the validation and test sets are looked at
     device: Device = Device.auto
     precision: Precision = Precision.auto
+    choices: Choices = field(default_factory=Choices)
     system: System = field(default_factory=System)
 
 
+def survivors(samples: int, p: float) -> int:
+    """Give how many samples a mask with probability p leaves on average, at least 1."""
+    return max(1, round(samples * (1 - p)))
+
+
+def lookup(table: dict[Any, Any], key: Any) -> Any:
+    """Give the value of a table at a key; numbers are compared as numbers."""
+    if key not in table:
+        raise ValueError(f"{key!r} is not among {', '.join(map(str, table))}")
+    return table[key]
+
+
+OmegaConf.register_new_resolver("survivors", survivors)
+OmegaConf.register_new_resolver("lookup", lookup)
 ConfigStore.instance().store(name="schema", node=Config)

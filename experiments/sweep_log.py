@@ -55,10 +55,10 @@ class SweepLog:
             file.write(json.dumps(line) + "\n")
 
 
-def describe(result: dict[str, Any]) -> str:
-    """Say a result in a few words; not the test error, so that nobody tunes by it."""
-    error = result["final"]["validation"]["error"]
-    return f"validation error {error:.3f} in {result['seconds']:.0f} s"
+def describe(result: dict[str, Any], metric: str) -> str:
+    """Say a result in a few words; nothing of the test set, so that nobody tunes by it."""
+    found = result["final"]["validation"][metric]
+    return f"validation {metric} {found:.3f} in {result['seconds']:.0f} s"
 
 
 def report_failures(log: SweepLog) -> int:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from experiments.identity import Settings
+from experiments.identity import NEUTRAL, Settings, identity
 from experiments.run_store import Row, RunStore, write_atomically
 
 CONFIG = "config."
@@ -46,13 +46,12 @@ def run_row(id: str, experiments: Iterable[str], settings: Settings, store: RunS
     """Give the row of one run, whether finished, failed or missing."""
     result, failure = store.result(), store.failure()
     status = "finished" if result else "failed" if failure else "missing"
-    identity = {key: value for key, value in settings.items() if key != "system"}
     return {
         "id": id,
         "experiments": ";".join(experiments),
         "status": status,
         "error": failure if status == "failed" else None,
-        **{CONFIG + key: json.dumps(item) for key, item in flatten(identity).items()},
+        **{CONFIG + key: json.dumps(item) for key, item in flatten(identity(settings)).items()},
         **flatten(result or {}),
         **(flatten({"provenance": store.provenance() or {}}) if result else {}),
     }
@@ -65,7 +64,7 @@ def settings_of(row: Mapping[str, Any]) -> Settings:
         for key, cell in row.items()
         if key.startswith(CONFIG) and isinstance(cell, str)
     }
-    return unflatten(cells)
+    return {**NEUTRAL, **unflatten(cells)}
 
 
 def curve_rows(id: str, store: RunStore) -> list[Row]:

@@ -29,7 +29,7 @@ CONF = str(Path(__file__).resolve().parent.parent / "conf")
 
 @hydra.main(version_base="1.3", config_path=CONF, config_name="train")
 def main(config: DictConfig) -> float:
-    """Run one configuration; return its validation error, for sweepers that optimise."""
+    """Run one configuration; return its validation metric, for sweepers that optimise."""
     launch = HydraConfig.get()
     swept = launch.mode is RunMode.MULTIRUN
     parallel = swept and "basic_launcher" not in launch.launcher._target_
@@ -37,7 +37,7 @@ def main(config: DictConfig) -> float:
     if parallel and settings["system"]["threads"] is None:
         settings["system"]["threads"] = 1
     result = run_in_sweep(settings, launch.job.override_dirname) if swept else run_alone(settings)
-    return float(result["final"]["validation"]["error"])
+    return float(result["final"]["validation"][settings["metric"]])
 
 
 def run_alone(settings: Settings) -> Row:
@@ -45,7 +45,7 @@ def run_alone(settings: Settings) -> Row:
     hidden = not (settings["system"]["progress"] and sys.stderr.isatty())
     with tqdm(total=settings["epochs"], unit="epoch", disable=hidden) as bar:
         result = run(settings, progress(bar))
-    print(f"{Path(settings['system']['runs']) / run_id(settings)}: {describe(result)}")
+    print(f"{Path(settings['system']['runs']) / run_id(settings)}: {describe(result, settings['metric'])}")
     return result
 
 
@@ -54,7 +54,7 @@ def progress(bar: "tqdm[None]") -> Callable[[Row], None]:
 
     def report(row: Row) -> None:
         bar.update(row["epoch"] - bar.n)
-        bar.set_postfix(loss=f"{row['train']['loss']:.3f}", error=f"{row['train']['error']:.3f}")
+        bar.set_postfix(loss=f"{row['train']['loss']:.3f}", norm=f"{row['gradient_norm']:.2g}")
 
     return report
 
@@ -68,7 +68,7 @@ def run_in_sweep(settings: Settings, label: str) -> Row:
     except Exception as error:
         log.add(id, label, f"failed: {error}", failed=True)
         raise
-    log.add(id, label, describe(result))
+    log.add(id, label, describe(result, settings["metric"]))
     return result
 
 

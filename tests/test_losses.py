@@ -75,7 +75,7 @@ def test_gradient_is_the_derivative_of_the_value(loss, ties):
 def test_value_and_gradient_equal_the_sum_over_all_pairs(
     surrogate, positives, negatives, ties, temperature, monkeypatch
 ):
-    monkeypatch.setattr(losses, "_BLOCK", 256)  # several blocks, the last of them smaller
+    monkeypatch.setattr(pair_sums, "_BLOCK", 256)  # several blocks, the last of them smaller
     scores, targets = batch(positives, negatives, ties=ties)
     expected = value_and_gradient(brute_force, scores, targets, surrogate, temperature)
     result = value_and_gradient(auc_loss, scores, targets, surrogate, temperature)
