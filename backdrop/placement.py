@@ -97,10 +97,8 @@ def place(model: nn.Module, layers: Mapping[str, nn.Module]) -> Placement:
         ...     placement.layers["1"]
         Backdrop(p=0.9, dims=sample+spatial, normalisation=realised)
     """
-    hosts = dict(model.named_modules(remove_duplicate=False))
+    hosts = {name: find_module(model, name) for name in layers}
     for name, layer in layers.items():
-        if name not in hosts:
-            raise KeyError(_unknown_name(name, list(hosts)))
         if not isinstance(layer, nn.Module):
             raise TypeError(f"the layer for {name!r} must be an nn.Module, got {layer!r}")
         if layer.state_dict():
@@ -111,10 +109,20 @@ def place(model: nn.Module, layers: Mapping[str, nn.Module]) -> Placement:
     return Placement({name: _Hook(hosts[name], name, layer) for name, layer in layers.items()})
 
 
-def _unknown_name(name: str, names: list[str]) -> str:
-    close = get_close_matches(str(name), names, n=3, cutoff=0.4)
-    hint = f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
-    return f"the model has no module {name!r}{hint} (model.named_modules() lists them all)"
+def find_module(model: nn.Module, name: str) -> nn.Module:
+    """Give the module of that name, as in ``model.named_modules()``.
+
+    Raises:
+        KeyError: if there is none, with names that are close.
+    """
+    modules: dict[str, nn.Module] = dict(model.named_modules(remove_duplicate=False))
+    if name not in modules:
+        close = get_close_matches(str(name), list(modules), n=3, cutoff=0.4)
+        hint = f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
+        raise KeyError(
+            f"the model has no module {name!r}{hint} (model.named_modules() lists them all)"
+        )
+    return modules[name]
 
 
 @dataclass(frozen=True)

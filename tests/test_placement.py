@@ -160,6 +160,26 @@ def test_any_stateless_module_can_be_placed(layer, x):
         assert torch.equal(model(x), before)
 
 
+@pytest.mark.parametrize(
+    "dropout", [nn.Dropout2d, lambda p: torchvision.ops.DropBlock2d(p, 3), nn.Dropout]
+)
+@pytest.mark.parametrize("chain", ["in one layer", "one by one"])
+def test_layers_can_follow_one_another_after_one_module(chain, dropout, x):
+    built_in, model = small_net(), small_net()
+    layers = [Backdrop(0.5), dropout(0.5)]
+    built_in[4] = nn.Sequential(built_in[4], *copy.deepcopy(layers))
+    if chain == "in one layer":
+        placements = [place(model, {"4": nn.Sequential(*layers)})]
+    else:
+        placements = [place(model, {"4": layer}) for layer in layers]
+    assert torch.equal(gradient(model, x), gradient(built_in, x))
+    inert = gradient(model.eval(), x)
+    for placement in placements:
+        placement.remove()
+    assert torch.equal(gradient(model, x), inert)
+    assert not torch.equal(gradient(model.train(), x), gradient(built_in, x))
+
+
 def test_unknown_names_are_refused_with_close_ones():
     model = torchvision.models.resnet18()
     with pytest.raises(KeyError, match=r"no module 'layer5'; did you mean 'layer\d'"):
