@@ -3,6 +3,7 @@
 From Golkar & Cranmer, Backdrop: Stochastic Backpropagation, arXiv:1806.01337.
 """
 
+from backdrop.channel_dropback import ChannelDropBack
 from backdrop.datasets.textures import TextureCross, gaussian_texture, published_texture
 from backdrop.mask import Backdrop, draw_mask, mask_gradient
 from backdrop.placement import Placement, Site, module_at_scale, place
@@ -10,6 +11,7 @@ from backdrop.receptive_field import ReceptiveField, receptive_field
 
 __all__ = [
     "Backdrop",
+    "ChannelDropBack",
     "Placement",
     "ReceptiveField",
     "Site",
