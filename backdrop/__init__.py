@@ -4,6 +4,7 @@ From Golkar & Cranmer, Backdrop: Stochastic Backpropagation, arXiv:1806.01337.
 """
 
 from backdrop.channel_dropback import ChannelDropBack
+from backdrop.conductance import conductances, high_conductance_share
 from backdrop.datasets.textures import TextureCross, gaussian_texture, published_texture
 from backdrop.mask import Backdrop, draw_mask, mask_gradient
 from backdrop.placement import Placement, Site, module_at_scale, place
@@ -16,8 +17,10 @@ __all__ = [
     "ReceptiveField",
     "Site",
     "TextureCross",
+    "conductances",
     "draw_mask",
     "gaussian_texture",
+    "high_conductance_share",
     "mask_gradient",
     "module_at_scale",
     "place",
