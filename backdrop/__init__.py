@@ -9,6 +9,7 @@ from backdrop.datasets.textures import TextureCross, gaussian_texture, published
 from backdrop.mask import Backdrop, draw_mask, mask_gradient
 from backdrop.placement import Placement, Site, module_at_scale, place
 from backdrop.receptive_field import ReceptiveField, receptive_field
+from backdrop.ydrop import YDrop
 
 __all__ = [
     "Backdrop",
@@ -17,6 +18,7 @@ __all__ = [
     "ReceptiveField",
     "Site",
     "TextureCross",
+    "YDrop",
     "conductances",
     "draw_mask",
     "gaussian_texture",
