@@ -8,10 +8,13 @@ python -m experiments.reproduce laptop --collect    none: collect what is finish
 import argparse
 import sys
 from pathlib import Path
+from typing import Any
 
+from experiments.build import construct
 from experiments.collect import collect, finished_rows, keep_reference, questions
 from experiments.identity import question_id
 from experiments.pictures import draw
+from experiments.run_store import RunStore
 from experiments.sweep import Job, plan, preset_experiments, run_all
 from experiments.sweep_log import report_failures
 
@@ -24,10 +27,39 @@ def reproduce(preset: str, results: Path, processes: int | None, wanted: str = "
     experiments = preset_experiments(preset)
     jobs = plan(experiments, [f"system.runs={runs}"])
     chosen = {"all": jobs, "lacking": _lacking(jobs, folder), "none": []}[wanted]
-    status = report_failures(run_all(chosen, runs, processes)) if chosen else 0
+    possible = with_data(chosen, runs)
+    status = report_failures(run_all(possible, runs, processes)) if possible else 0
     collect([(job.id, job.experiments, job.settings) for job in jobs], runs, folder)
     draw(jobs[0].settings, folder / "pictures")
-    return status
+    if left_out := len(chosen) - len(possible):
+        print(f"{left_out} runs were not made for want of data, as said above", file=sys.stderr)
+    return 1 if left_out else status
+
+
+def with_data(jobs: list[Job], runs: Path) -> list[Job]:
+    """Fetch what runs need; give those that have it, and mark and name the others."""
+    problems: dict[tuple[str, ...], str] = {}
+    possible = []
+    for job in jobs:
+        dataset = construct("dataset", job.settings["dataset"])
+        data = (type(dataset).__name__, getattr(dataset, "name", ""))
+        if data not in problems:
+            problems[data] = _problem(dataset, Path(job.settings["system"]["data"]))
+        if problems[data]:
+            RunStore(runs, job.id).fail(problems[data])
+        else:
+            possible.append(job)
+    for problem in filter(None, dict.fromkeys(problems.values())):
+        print(f"Some runs are left out. {problem}", file=sys.stderr)
+    return possible
+
+
+def _problem(dataset: Any, folder: Path) -> str:
+    try:
+        getattr(dataset, "prepare", lambda folder: None)(folder)
+    except FileNotFoundError as error:
+        return f"FileNotFoundError: {' '.join(str(error).split())}"
+    return ""
 
 
 def _lacking(jobs: list[Job], folder: Path) -> list[Job]:

@@ -92,6 +92,7 @@ class RunStore:
 
     def fail(self, traceback: str) -> None:
         """Mark the run as failed; its last line names the error."""
+        self.path.mkdir(parents=True, exist_ok=True)
         write_atomically(self.path / "failure.txt", traceback.encode())
 
     def result(self) -> Row | None:

@@ -43,18 +43,24 @@ def unflatten(flat: Mapping[str, Any]) -> Row:
 
 
 def run_row(id: str, experiments: Iterable[str], settings: Settings, store: RunStore) -> Row:
-    """Give the row of one run, whether finished, failed or missing."""
+    """Give the row of one run: finished, failed, not run for want of data, or missing."""
     result, failure = store.result(), store.failure()
-    status = "finished" if result else "failed" if failure else "missing"
+    status = "finished" if result else _status(failure)
     return {
         "id": id,
         "experiments": ";".join(experiments),
         "status": status,
-        "error": failure if status == "failed" else None,
+        "error": None if result else failure,
         **{CONFIG + key: json.dumps(item) for key, item in flatten(identity(settings)).items()},
         **flatten(result or {}),
         **(flatten({"provenance": store.provenance() or {}}) if result else {}),
     }
+
+
+def _status(failure: str | None) -> str:
+    if failure is None:
+        return "missing"
+    return "not run" if failure.startswith("FileNotFoundError") else "failed"
 
 
 def settings_of(row: Mapping[str, Any]) -> Settings:

@@ -45,7 +45,9 @@ def run_alone(settings: Settings) -> Row:
     hidden = not (settings["system"]["progress"] and sys.stderr.isatty())
     with tqdm(total=settings["epochs"], unit="epoch", disable=hidden) as bar:
         result = run(settings, progress(bar))
-    print(f"{Path(settings['system']['runs']) / run_id(settings)}: {describe(result, settings['metric'])}")
+    print(
+        f"{Path(settings['system']['runs']) / run_id(settings)}: {describe(result, settings['metric'])}"
+    )
     return result
 
 

@@ -11,7 +11,7 @@ import torch
 from sklearn.metrics import fbeta_score, roc_auc_score
 from torch import Tensor, nn
 
-from backdrop import Backdrop, losses
+from backdrop import Backdrop, pair_sums
 from backdrop.losses import AUCLoss, FBetaLoss, auc_loss, f_beta_loss
 
 SURROGATES = {

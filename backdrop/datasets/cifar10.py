@@ -15,8 +15,6 @@ from backdrop.datasets.cifar10_files import (
     SOURCES,
     STDS,
     Images,
-    find,
-    not_found,
     read_images,
 )
 from backdrop.datasets.subsets import Rows, check_fraction, draw, one_against_rest, without
@@ -60,29 +58,21 @@ class _Cifar10:
         part = "test" if split == "test" else "train"
         targets = np.repeat(self._target_of_class, PER_CLASS[part])
         rows = self._rows(split, targets)
-        images = cached(
+        return _normalised(self._images(part, folder)[rows]), torch.from_numpy(targets[rows])
+
+    def prepare(self, folder: Path) -> None:
+        """Have the data on the disk, decoded: fetch and decode what is not there yet.
+
+        Raises:
+            FileNotFoundError, ValueError: as ``load``.
+        """
+        for part in PER_CLASS:
+            self._images(part, folder)
+
+    def _images(self, part: str, folder: Path) -> Images:
+        return cached(
             folder / "cifar10", _spec(part), lambda: read_images(folder, part, self.source)
         )
-        return _normalised(images[rows]), torch.from_numpy(targets[rows])
-
-    def check_available(self, folder: Path) -> None:
-        """Raise FileNotFoundError, with the ways to supply the data, unless it is on the disk.
-
-        Fetches nothing. Use it before a long run that should not depend on a network.
-        """
-        if find(folder, self.source) is not None:
-            return
-
-        def refuse() -> Images:
-            raise not_found(folder)
-
-        if not (folder / "cifar10").is_dir():
-            refuse()
-        try:
-            for part in PER_CLASS:
-                cached(folder / "cifar10", _spec(part), refuse)
-        except OSError as error:
-            raise not_found(folder) from error
 
     def _rows(self, split: str, targets: Rows) -> Rows:
         """Choose images: training images among those that are not for validation."""

@@ -96,12 +96,14 @@ class _Tabular:
         inputs = _standardised(features[rows[split]], features[rows["train"]])
         return torch.from_numpy(inputs).float(), torch.from_numpy(targets[rows[split]])
 
-    def check_available(self, folder: Path) -> None:
-        """Raise FileNotFoundError unless the files are on the disk; fetches nothing."""
+    def prepare(self, folder: Path) -> None:
+        """Have the files on the disk: fetch those that are not there yet.
+
+        Raises:
+            FileNotFoundError, ValueError: as ``load``.
+        """
         for path in self.table.paths:
-            file = folder / "libsvm" / Path(path).name
-            if not file.exists():
-                raise FileNotFoundError(_how_to_supply(path, file))
+            _fetched(path, folder / "libsvm")
 
     def _rows(self, targets: Rows, pools: dict[str, NDArray[np.bool_]]) -> dict[str, Rows]:
         """Draw the test rows first, validation rows from the rest, training rows from that rest."""
