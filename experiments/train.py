@@ -45,9 +45,8 @@ def run_alone(settings: Settings) -> Row:
     hidden = not (settings["system"]["progress"] and sys.stderr.isatty())
     with tqdm(total=settings["epochs"], unit="epoch", disable=hidden) as bar:
         result = run(settings, progress(bar))
-    print(
-        f"{Path(settings['system']['runs']) / run_id(settings)}: {describe(result, settings['metric'])}"
-    )
+    where = Path(settings["system"]["runs"]) / run_id(settings)
+    print(f"{where}: {describe(result, settings['metric'])}")
     return result
 
 
