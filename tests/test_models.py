@@ -4,7 +4,8 @@ import torch
 from backdrop import receptive_field
 from backdrop.datasets.augmentation import RandomCrop
 from backdrop.models import TextureNet, WhitenedTextureNet
-from backdrop.models.texture_net import PositionLayerNorm, Whitening
+from backdrop.models.texture_net import PositionLayerNorm
+from backdrop.models.whitened_texture_net import Whitening
 
 
 @pytest.mark.parametrize("net", [TextureNet, WhitenedTextureNet])
@@ -61,6 +62,76 @@ def test_whitening_keeps_both_signs_and_is_not_learnt():
     assert torch.equal(y[:, :25], -y[:, 25:])
     assert not list(whitening.parameters())
     assert "filters" in whitening.state_dict()
+
+
+def smooth_images(n, size):
+    """Images whose neighbouring pixels differ by little, so that small eigenvalues are tiny."""
+    noise = torch.nn.functional.avg_pool2d(torch.randn(n, 1, size + 8, size + 8), 9, 1)
+    return noise / noise.std() + 1
+
+
+def test_whitening_by_half_leaves_a_quarter_root_of_each_variance():
+    images = smooth_images(40, 40)
+    variances = []
+    for strength in (0.0, 0.5):
+        whitening = Whitening(1, strength)
+        whitening.fit(images)
+        patches = images.unfold(2, 5, 7).unfold(3, 5, 7).flatten(4).flatten(0, 3)
+        variances.append((patches @ whitening.filters.flatten(1).T).var(0))
+    rotated, by_half = variances
+    assert torch.allclose(rotated[-1], torch.tensor(1.0))
+    assert torch.allclose(by_half, rotated / (rotated + 1e-5).sqrt(), rtol=1e-2)
+
+
+@pytest.mark.parametrize("strength", [-0.1, 1.1])
+def test_a_strength_that_does_not_exist_is_refused(strength):
+    with pytest.raises(ValueError, match=f"from 0 to 1; got {strength}"):
+        Whitening(1, strength)
+
+
+def test_whitening_is_computed_in_float32_under_autocast():
+    images = smooth_images(20, 40)
+    whitening = Whitening(1)
+    whitening.fit(images)
+    with torch.autocast("cpu", torch.bfloat16):
+        y = whitening(images)
+    assert y.dtype == torch.float32
+    assert torch.equal(y, whitening(images))
+
+
+@pytest.mark.parametrize("size", [40, 41])
+def test_patches_over_the_edge_of_the_image_are_no_outliers(size):
+    images = smooth_images(20, size)
+    whitening = Whitening(1)
+    whitening.fit(images, every=1)
+    y = whitening(images)[:, :25]
+    assert y.shape[2:] == ((size + 1) // 2, (size + 1) // 2)
+    inside = y[:, :, 1:-1, 1:-1]
+    patch = images[3, 0, 2:7, 4:9]  # position (i, j) of the map has its patch centred at (2i, 2j)
+    assert torch.allclose(y[3, :, 2, 3], (whitening.filters * patch).sum((1, 2, 3)), atol=1e-3)
+    assert (y - torch.nn.functional.pad(inside, (1, 1, 1, 1))).abs().max() == 0
+
+
+def test_the_whitened_net_couples_neither_samples_nor_distant_positions():
+    net = WhitenedTextureNet(channels=8, norm="layer")
+    images = smooth_images(2, 64).requires_grad_()
+    net.fit_to(images.detach())
+    net.fine(images)[1, :, 4, 4].pow(3).sum().backward()
+    touched = images.grad.abs().sum(1) > 0
+    assert touched.nonzero().amin(0).tolist() == [1, 24, 24]
+    assert touched.nonzero().amax(0).tolist() == [1, 40, 40]
+
+
+@pytest.mark.parametrize("kernel_size", [2, 3])
+def test_the_fine_stage_of_the_whitened_net_begins_as_averaging(kernel_size):
+    net = WhitenedTextureNet(kernel_size=kernel_size)
+    plain = TextureNet(kernel_size=kernel_size)
+    for layer, other in zip(net.fine[1:], plain.fine[1:], strict=True):
+        weight = layer[0].weight
+        assert torch.equal(weight, weight[:, :, :1, :1].expand_as(weight))
+        assert weight.std().item() == pytest.approx(other[0].weight.std().item(), rel=0.1)
+    kernels = net.coarse[0][0].weight.flatten(2)
+    assert (kernels.std(2) > 0).all()
 
 
 def test_crops_are_parts_of_their_image_and_keep_its_target():
