@@ -91,7 +91,8 @@ SECTIONS = (
         "textures/whitened",
         "Whitened net",
         "The same masks on a net that sees the small scale well: a fixed whitening first layer and "
-        "normalisation of each position. Probabilities and learning rate were not tuned on it.",
+        "normalisation of each position. Its optimizer was chosen on other seeds (preset "
+        "`tuning`); the probabilities are those of the main contrast.",
         figures=(learning_curves,),
     ),
     _tested(
@@ -178,6 +179,14 @@ SECTIONS = (
         "Which pair of probabilities has the lowest validation error under SGD with momentum, at "
         "the learning rate that suits plain training?",
         figures=(heat_map,),
+    ),
+    _tuning(
+        "textures/tuning_whitened",
+        "Choice of the learning rate of the whitened net",
+        "Which learning rate of Adam has the lowest validation error on the whitened net, for each "
+        "arm? Strength of the whitening, initialisation and Adam's memory were chosen before, in "
+        "trials on the same seeds that are not kept.",
+        figures=(against_learning_rate,),
     ),
     _section(
         "textures/smoke",
