@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import handle_torch_function, has_torch_function_unary
 
 from backdrop.dims import Dims, checked_dims, resolve_dims
 
@@ -123,6 +124,8 @@ def mask_gradient(x: Tensor, mask: Tensor) -> Tensor:
         >>> x.grad
         tensor([0., 3., 0.])
     """
+    if has_torch_function_unary(x):
+        return handle_torch_function(mask_gradient, (x,), x, mask)
     if not (x.is_floating_point() or x.is_complex()):
         raise TypeError(f"only floating-point tensors carry gradients to mask, got {x.dtype}")
     aligned = (1,) * (x.ndim - mask.ndim) + tuple(mask.shape)

@@ -125,6 +125,16 @@ def find_module(model: nn.Module, name: str) -> nn.Module:
     return modules[name]
 
 
+def placed_layers(model: nn.Module) -> list[tuple[str, nn.Module, nn.Module]]:
+    """Give name, module and layer of everything that is placed on a model."""
+    return [
+        (name, host, hook.layer)
+        for name, host in model.named_modules()
+        for hook in host._forward_hooks.values()
+        if isinstance(hook, _Hook)
+    ]
+
+
 @dataclass(frozen=True)
 class Site:
     """A module with the receptive field and the stride of its output, in pixels per dim."""
