@@ -9,14 +9,17 @@ from backdrop.datasets.textures import TextureCross, gaussian_texture, published
 from backdrop.mask import Backdrop, draw_mask, mask_gradient
 from backdrop.placement import Placement, Site, module_at_scale, place
 from backdrop.receptive_field import ReceptiveField, receptive_field
+from backdrop.survivors import InexactError, Survivors, survivors, why_inexact
 from backdrop.ydrop import YDrop
 
 __all__ = [
     "Backdrop",
     "ChannelDropBack",
+    "InexactError",
     "Placement",
     "ReceptiveField",
     "Site",
+    "Survivors",
     "TextureCross",
     "YDrop",
     "conductances",
@@ -28,4 +31,6 @@ __all__ = [
     "place",
     "published_texture",
     "receptive_field",
+    "survivors",
+    "why_inexact",
 ]
