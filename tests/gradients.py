@@ -1,0 +1,36 @@
+"""The gradients of a model with and without survivors, at the same masks."""
+
+from unittest.mock import patch
+
+import torch
+from torch import Tensor, nn
+
+from backdrop import survivors
+
+
+def gradients(model: nn.Module, x: Tensor, seed: int = 0) -> tuple[Tensor, Tensor]:
+    """Give outputs, and the gradient by the input and all parameters as one vector."""
+    x = x.detach().clone().requires_grad_()
+    model.zero_grad(set_to_none=True)
+    torch.manual_seed(seed)
+    y = model(x * 1)  # not a leaf: the model may begin in place
+    weights = torch.arange(1, y.numel() + 1, dtype=y.dtype, device=y.device).view(y.shape)
+    (y.square() * weights).sum().backward()
+    found = [x.grad, *(p.grad for p in model.parameters() if p.grad is not None)]
+    return y.detach(), torch.cat([g.flatten() for g in found])
+
+
+def forced():
+    """Give a context in which every stage is run on survivors, whether it pays or not."""
+    always = lambda stages, masks: dict.fromkeys(masks, True)  # noqa: E731
+    return patch("backdrop.survivors.handle.paying", always)
+
+
+def difference(model: nn.Module, x: Tensor) -> float:
+    """Give the relative difference that survivors makes to the gradient, run at every mask."""
+    y, dense = gradients(model, x)
+    with forced(), survivors(model) as skip:
+        y_again, sparse = gradients(model, x)
+    assert "survivors" in skip.used.values()
+    torch.testing.assert_close(y_again, y, rtol=1e-5, atol=1e-6)
+    return float((sparse - dense).norm() / dense.norm().clamp(min=1e-300))

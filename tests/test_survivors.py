@@ -1,0 +1,232 @@
+"""Putting survivors on a model: what it leaves as it was, when it acts, and what it saves."""
+
+import copy
+import pickle
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from backdrop import Backdrop, place, survivors, why_inexact
+from backdrop.models import SmallConvNet, TextureNet
+from tests.gradients import difference, forced, gradients
+
+
+def net(p_fine: float = 0.9, p_coarse: float = 0.8, **options) -> nn.Module:
+    torch.manual_seed(0)
+    model = TextureNet(channels=4, norm="none", **options).double()
+    place(model, {"fine": Backdrop(p_fine), "coarse": Backdrop(p_coarse)})
+    return model
+
+
+@pytest.fixture
+def x() -> Tensor:
+    return torch.randn(3, 1, 64, 64, generator=torch.Generator().manual_seed(1)).double()
+
+
+def saved_bytes(model: nn.Module, x: Tensor) -> int:
+    """Give the size of the memory that the graph of one forward pass keeps."""
+    kept: dict[int, Tensor] = {}
+
+    def pack(tensor: Tensor) -> Tensor:
+        kept[tensor.untyped_storage().data_ptr()] = tensor
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        model(x)
+    return sum(tensor.untyped_storage().nbytes() for tensor in kept.values())
+
+
+def test_masks_draw_what_they_draw_in_the_dense_backward_pass(x):
+    drawn = []
+    for on in (False, True):
+        model = net()
+        layers = [hook.layer for hook in model.fine._forward_hooks.values()]
+        torch.manual_seed(5)
+        with forced(), layers[0].recorded() as masks:
+            if on:
+                survivors(model)
+            model(x)
+        drawn.append((masks[0], torch.get_rng_state()))
+    for dense, sparse in zip(*drawn, strict=True):
+        assert torch.equal(dense, sparse)
+
+
+def test_own_generators_are_drawn_from_as_often(x):
+    states = []
+    for on in (False, True):
+        generator = torch.Generator().manual_seed(3)
+        model = TextureNet(channels=4, norm="none").double()
+        place(model, {"coarse": Backdrop(0.5, generator=generator)})
+        with forced():
+            if on:
+                survivors(model)
+            model(x)
+        states.append(generator.get_state())
+    assert torch.equal(*states)
+
+
+def test_state_dict_and_outputs_stay_and_removal_restores_the_dense_pass(x):
+    model = net()
+    before = copy.deepcopy(model.state_dict())
+    _, dense = gradients(model, x)
+    with forced(), survivors(model) as skip:
+        gradients(model, x)
+        assert skip.used == {"fine": "survivors", "coarse": "survivors"}
+        assert model.state_dict().keys() == before.keys()
+    skip.remove()
+    skip.used = {}
+    assert torch.equal(gradients(model, x)[1], dense)
+    assert skip.used == {}
+
+
+def test_where_it_does_not_pay_it_is_dense_bit_for_bit(x):
+    model = net(0.1, 0.1)
+    _, dense = gradients(model, x)
+    skip = survivors(model)
+    assert torch.equal(gradients(model, x)[1], dense)
+    assert skip.used == {"fine": "dense", "coarse": "dense"}
+
+
+def test_a_count_of_operations_chooses_by_p_and_by_the_masks_above():
+    x = torch.randn(2, 1, 256, 256)
+    used = {}
+    for p_fine, p_coarse in [(0.5, 0), (0.97, 0), (0.5, 0.99)]:
+        model = TextureNet(channels=16, norm="none")
+        place(model, {"fine": Backdrop(p_fine), "coarse": Backdrop(p_coarse)})
+        skip = survivors(model)
+        model(x)
+        used[p_fine, p_coarse] = skip.used["fine"]
+    assert used == {(0.5, 0): "dense", (0.97, 0): "survivors", (0.5, 0.99): "survivors"}
+
+
+def test_inert_masks_leave_the_model_alone(x):
+    model = net()
+    skip = survivors(model)
+    with forced():
+        with torch.no_grad():
+            model(x)
+        model.eval()
+        gradients(model, x)
+    assert skip.used == {}
+
+
+def test_fixed_masks_are_followed_in_eval_mode(x):
+    model = net().eval()
+    model.coarse._forward_hooks.popitem()
+    (hook,) = model.fine._forward_hooks.values()
+    hook.layer.fixed_mask = torch.zeros(8, 8).index_fill(0, torch.tensor([3]), 2.0)
+    assert difference(model, x) < 1e-12
+
+
+def test_no_survivors_give_zero_gradients(x):
+    model = nn.Sequential(nn.Conv2d(1, 2, 3), Backdrop(0.5)).double()
+    model[1].fixed_mask = torch.zeros(3, 1, 1, 1)
+    with forced(), survivors(model):
+        _, gradient = gradients(model, x)
+    assert len(gradient) == x.numel() + 20
+    assert not gradient.any()
+
+
+def test_masks_may_be_modules_of_the_model_and_lie_inside_sequences(x):
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        nn.Conv2d(1, 3, 5, 2),
+        nn.Sequential(nn.ReLU(), Backdrop(0.8), nn.Conv2d(3, 3, 3)),
+        nn.Tanh(),
+    ).double()
+    place(model, {"1.2": Backdrop(0.8)})
+    assert difference(model, x) < 1e-12
+
+
+def test_copies_and_pickles_skip_as_well(x):
+    model = net()
+    skip = survivors(model)
+    with forced():
+        expected = gradients(model, x)[1]
+        for copied in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+            skip.used = {}
+            assert torch.equal(gradients(copied, x)[1], expected)
+            assert skip.used == {}
+
+
+def test_several_passes_may_run_before_their_backward_passes(x):
+    model = net()
+    with forced(), survivors(model):
+        torch.manual_seed(0)
+        (model(x).sum() + 2 * model(x[:2]).sum()).backward()
+    sparse = model.fine[0][0].weight.grad.clone()
+    model.zero_grad()
+    torch.manual_seed(0)
+    (model(x).sum() + 2 * model(x[:2]).sum()).backward()
+    torch.testing.assert_close(sparse, model.fine[0][0].weight.grad, rtol=1e-11, atol=1e-12)
+
+
+def test_autocast_is_entered_again_and_sums_are_float32(x):
+    model = net(kernel_size=2).float()
+    grads = []
+    for on in (False, True):
+        with forced():
+            skip = survivors(model) if on else None
+            model.zero_grad()
+            torch.manual_seed(0)
+            with torch.autocast("cpu", torch.bfloat16):
+                y = model(x.float())
+            y.float().square().sum().backward()
+            assert skip is None or "survivors" in skip.used.values()
+        grads.append(torch.cat([p.grad.flatten() for p in model.parameters()]))
+    assert grads[1].dtype == torch.float32
+    assert (grads[1] - grads[0]).norm() < 0.02 * grads[0].norm()
+
+
+def test_activation_checkpointing_sees_the_same_masks(x):
+    model = net()
+    with forced(), survivors(model):
+        plain = gradients(model, x)[1]
+        again = gradients(nn.Sequential(Checkpointed(model)), x)[1]
+    torch.testing.assert_close(again, plain, rtol=1e-11, atol=1e-12)
+
+
+class Checkpointed(nn.Module):
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, x: Tensor) -> Tensor:
+        return checkpoint(self.model, x, use_reentrant=False)
+
+
+def test_a_masked_stage_keeps_only_its_input():
+    x = torch.randn(2, 1, 256, 256)
+    model = TextureNet(channels=16, norm="none")
+    place(model, {"fine": Backdrop(0.5), "coarse": Backdrop(0.5)})
+    dense = saved_bytes(model, x)
+    with forced(), survivors(model):
+        assert saved_bytes(model, x) < 0.3 * dense
+
+
+def test_masked_samples_are_not_kept():
+    torch.manual_seed(0)
+    model, x = SmallConvNet(channels=8), torch.randn(400, 3, 32, 32)
+    place(model, {"": Backdrop(0.95, "sample")})
+    dense = saved_bytes(model, x)
+    with survivors(model) as skip:
+        assert saved_bytes(model, x) < 0.2 * dense
+    assert skip.used == {"": "survivors"}
+
+
+def test_asking_whether_it_is_exact_changes_nothing(x):
+    model = net()
+    generator = torch.Generator().manual_seed(3)
+    place(model, {"fine.0": Backdrop(0.5, generator=generator)})
+    states = torch.get_rng_state(), generator.get_state()
+    assert why_inexact(model, x.shape) is None
+    assert torch.equal(torch.get_rng_state(), states[0])
+    assert torch.equal(generator.get_state(), states[1])
+    model = TextureNet(channels=4)
+    place(model, {"fine": Backdrop(0.5)})
+    before = copy.deepcopy(model.state_dict())
+    assert "'fine.0.1'" in why_inexact(model, x.shape)
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(tensor, before[name])
