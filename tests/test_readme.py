@@ -5,8 +5,8 @@ README = (Path(__file__).resolve().parent.parent / "README.md").read_text()
 
 
 def test_the_python_code_of_the_readme_runs(capsys):
-    (code,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    exec(code, {})
+    blocks = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    exec("".join(blocks), {})
     assert "Site(name=" in capsys.readouterr().out
 
 
