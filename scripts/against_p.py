@@ -10,7 +10,7 @@ from scripts import labels
 from scripts.arms import settings_of, sort_key, varying_keys
 from scripts.comparison import SectionResult
 from scripts.intervals import per_seed, t_interval
-from scripts.line_figure import MOST_BANDS, Line, draw_lines
+from scripts.line_figure import MOST_BANDS, Line, Panel, draw_lines
 from scripts.results_table import ABSENT, CONFIG, finished
 from scripts.sections import FigurePlan, Metric
 
@@ -31,12 +31,12 @@ def against_learning_rate(result: SectionResult) -> list[FigurePlan]:
 
 def _plans(result: SectionResult, keys: Sequence[str], name: str, of_what: str) -> list[FigurePlan]:
     metric = result.section.metric
-    panels = {key: lines(result.runs, key, metric) for key in keys}
-    panels = {key: found for key, found in panels.items() if found}
+    panels = [Panel(key, lines(result.runs, key, metric)) for key in keys]
+    panels = [panel for panel in panels if panel.lines]
     if not panels:
         return []
     caption = f"Mean {metric.label} and its 95 % interval over the seeds against {of_what}."
-    if max(map(len, panels.values())) > MOST_BANDS:
+    if max(len(panel.lines) for panel in panels) > MOST_BANDS:
         caption += " Points of equal x are set side by side."
     return [
         FigurePlan(

@@ -49,7 +49,7 @@ class ArmAgreement:
 
 def compare_arms(both: pd.DataFrame, section: Section) -> list[ArmAgreement]:
     """Compare the arms of one experiment; the column ``side`` holds ``committed`` or ``new``."""
-    arms = split_into_arms(both, section.treatments)
+    arms = split_into_arms(both, section.treatments, section.name)
     return [_compare(arm, section.metric) for arm in arms if len(arm.finished)]
 
 

@@ -1,7 +1,7 @@
 """Split the runs of an experiment into arms: runs that differ in their seed only."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -71,20 +71,30 @@ def varying_keys(settings: Sequence[Settings]) -> list[str]:
     return labels.in_order(differ)
 
 
-def split_into_arms(runs: pd.DataFrame, treatments: Sequence[str] = ("masks",)) -> list[Arm]:
+def split_into_arms(
+    runs: pd.DataFrame,
+    treatments: Sequence[str] = ("masks",),
+    name: Callable[[Settings], str] | None = None,
+) -> list[Arm]:
     """Split runs into arms, ordered by context and then by treatment, untreated first.
 
-    ``treatments`` are the groups or keys under test; all other varying keys make the context.
+    ``treatments`` are the groups or keys under test, those first that order the arms first; all
+    other varying keys make the context.
+    ``name`` names an arm; what it names alike is told apart by its settings.
     """
     settings = settings_of(runs)
     varying = varying_keys(settings)
-    treated = [key for key in varying if _under(key, treatments)]
+    treated = [key for group in treatments for key in varying if _under(key, (group,))]
     context = [key for key in varying if key not in treated]
     members = defaultdict(list)
     for position, row in enumerate(settings):
         members[_values(row, context), _values(row, treated)].append(position)
     order = sorted(members, key=lambda pair: [sort_key(values) for values in pair])
     firsts = [settings[members[pair][0]] for pair in order]
+    if name:
+        texts = _told_apart([name(first) for first in firsts], order, firsts, treated)
+    else:
+        texts = labels.treatment_labels(firsts, treated)
     return [
         Arm(
             treatment=_selected(first, treated),
@@ -97,7 +107,7 @@ def split_into_arms(runs: pd.DataFrame, treatments: Sequence[str] = ("masks",)) 
         for pair, first, label, context_label in zip(
             order,
             firsts,
-            labels.treatment_labels(firsts, treated),
+            texts,
             labels.setting_labels(firsts, context),
             strict=True,
         )
@@ -137,6 +147,24 @@ def sort_key(values: Iterable[Any]) -> list[tuple[int, float, str]]:
         else (2, 0.0, str(value))
         for value in values
     ]
+
+
+def _told_apart(
+    names: Sequence[str],
+    pairs: Sequence[tuple[Any, Any]],
+    arms: Sequence[Settings],
+    treated: Sequence[str],
+) -> list[str]:
+    """Add, to names that several arms of a context share, the settings in which these differ."""
+    alike = defaultdict(list)
+    for place, (name, (context, _)) in enumerate(zip(names, pairs, strict=True)):
+        alike[name, context].append(place)
+    texts = list(names)
+    for (name, _), places in alike.items():
+        details = labels.setting_labels([arms[place] for place in places], treated)
+        for place, detail in zip(places, details, strict=True):
+            texts[place] = f"{name} ({detail})" if detail else name
+    return texts
 
 
 def _groups_on(arm: Arm, required: Mapping[str, Any]) -> set[str]:

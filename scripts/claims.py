@@ -36,12 +36,31 @@ def answer(claim: Claim, results: Sequence[SectionResult]) -> str:
     name = f"Claim {claim.letter}, that {claim.statement},"
     if not tested:
         return f"**{name} is not tested by the finished runs of this preset.**"
+    groups: dict[str, list[Comparison]] = {}
+    for one in tested:
+        groups.setdefault(one.against, []).append(one)
+    if len(groups) == 1:
+        text = f"**{name} {conclusion(claim, tested)}** {_differences(tested)}"
+    else:
+        items = [
+            f"- **against {against or _baselines(group)} it {conclusion(claim, group)}** "
+            f"{_differences(group)}"
+            for against, group in groups.items()
+        ]
+        text = "\n".join([f"**{name.removesuffix(',')}:**\n", *items])
+    return f"{text}\n\n{claim_table(tested)}"
+
+
+def _baselines(compared: Sequence[Comparison]) -> str:
+    return listed(list(dict.fromkeys(f"“{one.baseline_label}”" for one in compared)))
+
+
+def _differences(tested: Sequence[Comparison]) -> str:
     arms = {one.arm.label for one in tested}
     named = len(arms) > 1
-    of_what = "" if named else f" of “{tested[0].arm.label}” to “{tested[0].baseline_label}”"
+    of_what = "" if named else f" of “{tested[0].arm.label}” to {_baselines(tested)}"
     details = "; ".join(_in_brief(one, named) for one in tested)
-    paragraph = f"**{name} {conclusion(claim, tested)}** Paired differences{of_what}: {details}."
-    return f"{paragraph}\n\n{claim_table(tested)}"
+    return f"Paired differences{of_what}: {details}."
 
 
 def conclusion(claim: Claim, tested: Sequence[Comparison]) -> str:
@@ -74,9 +93,16 @@ def conclusion(claim: Claim, tested: Sequence[Comparison]) -> str:
 def claim_table(tested: Sequence[Comparison]) -> str:
     """Write a row for each comparison that bears on the claim."""
     noun = tested[0].section.metric.label
-    header = ["experiment", "net", "optimizer", "arm", noun, f"{noun} of the baseline"]
+    several = len({one.baseline_label for one in tested}) > 1
+    header = ["experiment", "net", "optimizer", "arm", "against", noun]
+    header += [f"{noun} of the {'other' if several else 'baseline'}"]
     header += ["difference, paired", "verdict", "task"]
-    return markdown_table(header, [_row(one) for one in tested])
+    return markdown_table(header, [_row(one, several) for one in tested])
+
+
+def where(one: Comparison) -> str:
+    """Name the section of a comparison, and the setting in it."""
+    return ", ".join(filter(None, [one.section.title, one.arm.context_label]))
 
 
 def setting_name(one: Comparison) -> str:
@@ -112,12 +138,12 @@ def _whose_gain(claim: Claim, decided: Sequence[Comparison]) -> str:
 
 
 def _in_brief(one: Comparison, arm_named: bool) -> str:
-    where = f"{one.section.title}, {setting_name(one)}"
+    place = f"{where(one)}, {setting_name(one)}"
     if arm_named:
-        where += f", {one.arm.label}"
+        place += f", {one.arm.label}"
     task = f" ({one.task})" if one.task else ""
     difference = difference_with_interval(one.difference, one.section.metric.decimals)
-    return f"{where}{task}: {difference}, {short_verdict(one)}"
+    return f"{place}{task}: {difference}, {short_verdict(one)}"
 
 
 def short_verdict(one: Comparison) -> str:
@@ -125,13 +151,14 @@ def short_verdict(one: Comparison) -> str:
     return one.verdict.split(" (")[0]
 
 
-def _row(one: Comparison) -> list[str]:
+def _row(one: Comparison, baseline_named: bool) -> list[str]:
     decimals = one.section.metric.decimals
     return [
-        one.section.title,
+        where(one),
         net_name(one.arm.settings),
         optimizer_name(one.arm.settings),
         one.arm.label,
+        one.baseline_label if baseline_named else "",
         with_interval(one.final, decimals),
         with_interval(one.baseline_final, decimals),
         difference_with_interval(one.difference, decimals),

@@ -1,7 +1,7 @@
 """Compare the arms of a section with their baselines, and write the comparison as a table."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import pandas as pd
@@ -17,7 +17,8 @@ class Comparison:
     """One arm of a section beside its baseline.
 
     ``baseline`` is None where none fits, and the arm itself where the arm is a baseline;
-    ``difference`` is None in both cases.
+    ``difference`` is None in both cases. In place of the baseline a rival may stand; ``against``
+    is then the name that the section gives it. ``skipped`` batches are counted a run.
     """
 
     section: Section
@@ -28,7 +29,9 @@ class Comparison:
     selected: Interval
     train: Interval
     seconds: float
+    skipped: float
     difference: Interval | None
+    against: str = ""
 
     @property
     def is_baseline(self) -> bool:
@@ -75,12 +78,16 @@ class Comparison:
 
 @dataclass(frozen=True, eq=False)
 class SectionResult:
-    """A section with its runs, their learning curves and the comparisons between its arms."""
+    """A section with its runs, their learning curves and the comparisons between its arms.
+
+    ``comparisons`` are those with the baseline, one an arm; ``rivals`` those with other arms.
+    """
 
     section: Section
     runs: pd.DataFrame
     curves: pd.DataFrame
     comparisons: list[Comparison]
+    rivals: list[Comparison] = field(default_factory=list)
 
     @cached_property
     def arms(self) -> list[Arm]:
@@ -97,7 +104,7 @@ class SectionResult:
 
     @property
     def compared(self) -> list[Comparison]:
-        """Give the comparisons that have an interval."""
+        """Give the comparisons with the baseline that have an interval."""
         return [one for one in self.comparisons if one.gain is not None]
 
     @property
@@ -105,9 +112,14 @@ class SectionResult:
         """Give the comparisons that stand in the README."""
         return [
             one
-            for one in self.comparisons
+            for one in [*self.comparisons, *self.rivals]
             if one.difference is not None and one.difference.n and self.section.main(one.arm)
         ]
+
+    @property
+    def counts_skipped(self) -> bool:
+        """Tell whether any run counted the batches that it skipped."""
+        return any(not math.isnan(one.skipped) for one in self.comparisons)
 
     @cached_property
     def task(self) -> str:
@@ -123,20 +135,37 @@ class SectionResult:
 def compare(section: Section, runs: pd.DataFrame, curves: pd.DataFrame) -> SectionResult:
     """Compare the arms of ``section`` among ``runs``, a whole preset's."""
     own = of_experiment(runs, section.experiment)
-    arms = split_into_arms(own, section.treatments)
+    arms = split_into_arms(own, section.treatments, section.name)
     comparisons = [
         _compare_arm(section, arm, baseline_of(arm, arms, section.baseline)) for arm in arms
     ]
+    rivals = [
+        _compare_arm(section, arm, rival, against)
+        for against, find in section.rivals.items()
+        for arm in arms
+        if (rival := find(arm, arms))
+    ]
     own_curves = curves[curves["id"].isin(own["id"])]
-    return SectionResult(section, own, own_curves, comparisons)
+    return SectionResult(section, own, own_curves, comparisons, rivals)
 
 
 def table(result: SectionResult) -> pd.DataFrame:
-    """Write the comparisons as numbers, one row an arm; gaps are NaN."""
-    return pd.DataFrame([_row(comparison) for comparison in result.comparisons])
+    """Write the comparisons with the baseline as numbers, one row an arm; gaps are NaN."""
+    return _table(result, result.comparisons)
 
 
-def _compare_arm(section: Section, arm: Arm, baseline: Arm | None) -> Comparison:
+def rivals_table(result: SectionResult) -> pd.DataFrame:
+    """Write the comparisons with rivals as numbers; the rival stands as the baseline."""
+    return _table(result, result.rivals)
+
+
+def _table(result: SectionResult, comparisons: list[Comparison]) -> pd.DataFrame:
+    """Leave out what no run of the section has counted."""
+    rows = pd.DataFrame([_row(one) for one in comparisons])
+    return rows if result.counts_skipped else rows.drop(columns="skipped", errors="ignore")
+
+
+def _compare_arm(section: Section, arm: Arm, baseline: Arm | None, against: str = "") -> Comparison:
     metric = section.metric
     difference = None
     if baseline is not None and baseline is not arm:
@@ -149,8 +178,10 @@ def _compare_arm(section: Section, arm: Arm, baseline: Arm | None) -> Comparison
         baseline_final=_over_seeds(baseline, metric.final) if baseline else t_interval([]),
         selected=_over_seeds(arm, metric.selected),
         train=_over_seeds(arm, metric.train_key),
-        seconds=float(arm.finished["seconds"].mean()) if "seconds" in arm.runs else math.nan,
+        seconds=_mean(arm, "seconds"),
+        skipped=_mean(arm, "skipped"),
         difference=difference,
+        against=against,
     )
 
 
@@ -164,12 +195,17 @@ def _over_seeds(arm: Arm, column: str) -> Interval:
     return t_interval(per_seed(arm.finished, column).tolist() if column in arm.runs else [])
 
 
+def _mean(arm: Arm, column: str) -> float:
+    return float(arm.finished[column].mean()) if column in arm.runs else math.nan
+
+
 def _row(one: Comparison) -> dict[str, object]:
     difference = one.difference or t_interval([])
     return {
         "context": one.arm.context_label,
         "arm": one.arm.label,
         "task": one.task,
+        **{key: one.arm.settings.get(key) for key in one.section.columns},
         **_columns("final", one.final),
         "seeds": one.final.n,
         **_columns("selected", one.selected),
@@ -179,6 +215,7 @@ def _row(one: Comparison) -> dict[str, object]:
         "pairs": difference.n,
         "verdict": one.verdict,
         "seconds": one.seconds,
+        "skipped": one.skipped,
         "unfinished": len(one.arm.unfinished),
     }
 

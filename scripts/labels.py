@@ -15,11 +15,16 @@ CLASSES = {"RandomCrop": "random crops"}
 ALWAYS_SHOWN = {"RandomCrop": "size"}
 WORDS = {
     "augmentation.size": "{} px",
+    "dataset.positive_fraction": "{} positive",
     "dataset.size": "{} px",
+    "dataset.train": "{} images",
     "dataset.train_per_class": "{} images a class",
     "model.norm": "{} norm",
     "optimizer.lr": "learning rate {}",
 }
+SHARES = {"dataset.positive_fraction"}
+"""Keys whose values are written as percentages."""
+
 DIMS = {
     "spatial": "shared over the batch",
     "sample+spatial": "",
@@ -121,7 +126,18 @@ def setting_in_words(key: str, value: Any) -> str:
     field = key.rsplit(".", 1)[-1]
     if field == "dims" and value in DIMS:
         return DIMS[value]
-    return WORDS.get(key, field.replace("_", " ") + " {}").format(in_words(value))
+    text = f"{100 * value:g} %" if key in SHARES else in_words(value)
+    return WORDS.get(key, field.replace("_", " ") + " {}").format(text)
+
+
+def key_in_words(key: str) -> str:
+    """Name a setting without a value, as ``learning rate``.
+
+    >>> key_in_words("optimizer.lr"), key_in_words("batch_size")
+    ('learning rate', 'batch size')
+    """
+    field = key.rsplit(".", 1)[-1].replace("_", " ")
+    return WORDS.get(key, field).replace("{}", "").strip()
 
 
 def _order(key: str) -> tuple[int, int, int, str]:

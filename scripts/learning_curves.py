@@ -30,8 +30,9 @@ def learning_curves(result: SectionResult) -> list[FigurePlan]:
         return []
     metric = result.section.metric
     caption = (
-        f"{metric.label.capitalize()} and {metric.train_label} by epoch: mean over the seeds and, "
-        "shaded, its 95 % interval. Single evaluations scatter; the table averages the last five."
+        f"{metric.label[0].upper()}{metric.label[1:]} and {metric.train_label} by epoch: mean over "
+        "the seeds and, shaded, its 95 % interval. Single evaluations scatter; the table averages "
+        "the last five."
     )
     return [
         FigurePlan(f"{result.section.slug}_learning_curves", caption, lambda: _draw(result, rows))

@@ -14,31 +14,47 @@ from scripts.intervals import Interval
 from scripts.sections import Metric
 
 MOST_BANDS = 3
+SHARE = "share"
+SCALES = {"optimizer.lr": "log", SHARE: "logit"}
 
 
 @dataclass(frozen=True)
 class Line:
-    """The metric at several values of x, everything else being equal."""
+    """The metric at several values of x, everything else being equal; a level has no x."""
 
     label: str
     x: tuple[float, ...]
     y: tuple[Interval, ...]
 
 
-def draw_lines(panels: dict[str, list[Line]], metric: Metric, title: str = "") -> Figure:
-    """Draw a panel for each key of ``panels`` with its lines: means and 95 % intervals.
+@dataclass(frozen=True)
+class Panel:
+    """Lines against the setting ``key``, or against ``SHARE``, under a title."""
+
+    key: str
+    lines: list[Line]
+    title: str = ""
+
+
+def draw_lines(panels: Sequence[Panel], metric: Metric, title: str = "") -> Figure:
+    """Draw the panels with their lines: means and 95 % intervals.
 
     The intervals are bands, or bars set side by side where many bands would hide one another.
     """
-    lines = max(map(len, panels.values()))
+    lines = max(len(panel.lines) for panel in panels)
+    columns = len(panels) if len(panels) < 4 else 2
+    rows = math.ceil(len(panels) / columns)
     drawn = style.figure(
-        height=2.5 + 0.09 * lines, width=min(style.TEXT_WIDTH, 3.25 * len(panels) + 0.75)
+        height=(2.5 + (0.18 if panels[0].key == SHARE else 0.09) * lines) * rows,
+        width=min(style.TEXT_WIDTH, 3.25 * columns + 0.75),
     )
-    all_axes = drawn.subplots(1, len(panels), sharey=True, squeeze=False)[0]
-    for axes, (key, group) in zip(all_axes, panels.items(), strict=True):
-        _panel(axes, key, group, bands=lines <= MOST_BANDS)
-        axes.set(xlabel=x_label(key), ylabel=metric.label)
-    style.keep_within(all_axes[0], metric.bounds)
+    grid = drawn.subplots(rows, columns, sharey=True, squeeze=False).ravel()
+    for axes, panel in zip(grid, panels, strict=False):
+        _panel(axes, panel.key, panel.lines, bands=lines <= MOST_BANDS)
+        axes.set(xlabel=x_label(panel.key), ylabel=metric.label, title=panel.title)
+    for axes in grid[len(panels) :]:
+        axes.set_axis_off()
+    style.keep_within(grid[0], metric.bounds)
     if title:
         drawn.suptitle(title)
     return drawn
@@ -46,6 +62,8 @@ def draw_lines(panels: dict[str, list[Line]], metric: Metric, title: str = "") -
 
 def x_label(key: str) -> str:
     """Name the axis of a setting."""
+    if key == SHARE:
+        return "p: share of the samples that an update does without"
     if key.startswith("masks.") and key.endswith(".p"):
         return f"p of the {key.split('.')[1]} mask"
     return "learning rate" if key == "optimizer.lr" else key.replace("_", " ")
@@ -53,13 +71,15 @@ def x_label(key: str) -> str:
 
 def _panel(axes: Axes, key: str, group: Sequence[Line], bands: bool) -> None:
     for place, (line, look) in enumerate(zip(group, style.line_styles(len(group)), strict=True)):
-        if bands:
+        if not line.x:
+            _draw_level(axes, line, look)
+        elif bands:
             _draw_band(axes, line, look)
         else:
             _draw_bars(axes, line, look, place - (len(group) - 1) / 2)
-    if key == "optimizer.lr":
+    if key in SCALES:
         values = sorted({x for line in group for x in line.x})
-        axes.set_xscale("log")
+        axes.set_xscale(SCALES[key])
         axes.set_xticks(values, [f"{x:g}" for x in values])
         axes.minorticks_off()
     axes.tick_params(labelleft=True)
@@ -72,6 +92,13 @@ def _panel(axes: Axes, key: str, group: Sequence[Line], bands: bool) -> None:
             handles, names, loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=columns,
             handlelength=3,
         )  # fmt: skip
+
+
+def _draw_level(axes: Axes, line: Line, look: dict[str, Any]) -> None:
+    (y,) = line.y
+    axes.axhline(y.mean, color=look["color"], linestyle=look["linestyle"])
+    if y.defined:
+        axes.axhspan(y.low, y.high, color=look["color"], alpha=0.15, linewidth=0)
 
 
 def _draw_bars(axes: Axes, line: Line, look: dict[str, Any], aside: float) -> None:

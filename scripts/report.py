@@ -16,7 +16,7 @@ import pandas as pd
 from scripts import style
 from scripts.chapters import CHAPTERS, compare_sections, undeclared_sections
 from scripts.claims import answer
-from scripts.comparison import SectionResult, table
+from scripts.comparison import SectionResult, rivals_table, table
 from scripts.provenance import (
     hardware_text,
     left_over_text,
@@ -24,7 +24,7 @@ from scripts.provenance import (
     unfinished_text,
 )
 from scripts.results_table import read_curves, read_runs
-from scripts.section_text import comparison_table, figure_text, section_text
+from scripts.section_text import comparison_table, figure_text, rival_table, section_text
 from scripts.sections import Chapter, FigurePlan
 
 
@@ -82,6 +82,7 @@ def _chapter(
     chapter: Chapter, results: list[SectionResult], folder: Path
 ) -> tuple[str, list[FigurePlan]]:
     texts, figures = [f"## {chapter.title}"], list[FigurePlan]()
+    texts += [chapter.note] if chapter.note else []
     for result in results:
         plans = [plan for make in result.section.figures for plan in make(result)]
         texts.append(section_text(result, plans))
@@ -98,8 +99,10 @@ def _tables(results: Sequence[SectionResult]) -> dict[str, str]:
     for result in results:
         slug = result.section.slug
         files[f"{slug}.csv"] = _csv(table(result))
-        task = f"{result.task}\n\n" if result.task else ""
-        files[f"{slug}.md"] = f"{task}{comparison_table(result)}\n"
+        parts = [result.task, comparison_table(result), rival_table(result)]
+        files[f"{slug}.md"] = "\n\n".join(filter(None, parts)) + "\n"
+        if result.rivals:
+            files[f"{slug}_rivals.csv"] = _csv(rivals_table(result))
     return files
 
 

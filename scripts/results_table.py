@@ -11,6 +11,7 @@ import pandas as pd
 
 CONFIG = "config."
 RESULTS = ("final.", "selected.", "train.")
+COUNTED = ("seconds", "skipped")
 HARDWARE = (
     "provenance.processor",
     "config.device",
@@ -35,8 +36,8 @@ def read_runs(path: Path) -> pd.DataFrame:
     """Read runs.csv, one row a run, sorted by id so that the order in the file plays no part.
 
     Columns ``config.*`` hold decoded values (lists as tuples, ``ABSENT`` where the run lacks the
-    key), the columns of results and ``seconds`` hold floats, all others text. ``hardware`` is
-    added: runs may be paired only where it is equal.
+    key), the columns of results, ``seconds`` and ``skipped`` hold floats, all others text.
+    ``hardware`` is added: runs may be paired only where it is equal.
 
     Raises:
         ValueError: if a required column is missing, an id stands twice or a cell is not JSON.
@@ -89,7 +90,7 @@ def stack(tables: Iterable[pd.DataFrame]) -> pd.DataFrame:
         if column.startswith(CONFIG):
             gaps = [isinstance(value, float) and value != value for value in joined[column]]
             joined.loc[gaps, column] = ABSENT
-        elif column.startswith(RESULTS) or column == "seconds":
+        elif column.startswith(RESULTS) or column in COUNTED:
             joined[column] = joined[column].astype(float)
         else:
             joined[column] = joined[column].fillna("")
@@ -105,7 +106,7 @@ def _decode_column(cells: pd.Series, path: Path) -> pd.Series:
                 f"{path}: column {cells.name} holds a cell that is not JSON"
             ) from error
         return pd.Series(values, index=cells.index, dtype=object)
-    if cells.name.startswith(RESULTS) or cells.name == "seconds":
+    if cells.name.startswith(RESULTS) or cells.name in COUNTED:
         values = [float(cell) if cell else math.nan for cell in cells]
         return pd.Series(values, index=cells.index)
     return cells.astype(object)

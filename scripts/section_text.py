@@ -1,9 +1,11 @@
 """Write a section of the report: its table, and what a reader must know to read it."""
 
+import math
+
 from scripts.arms import Arm, settings_of, varying_keys
 from scripts.comparison import Comparison, SectionResult
 from scripts.intervals import LEVEL
-from scripts.labels import in_words
+from scripts.labels import in_words, key_in_words
 from scripts.markdown_table import (
     GAP,
     difference_with_interval,
@@ -12,7 +14,12 @@ from scripts.markdown_table import (
     markdown_table,
     with_interval,
 )
-from scripts.sections import FigurePlan
+from scripts.sections import FigurePlan, Metric
+
+_FOLD_FROM = 60
+"""Rows from which on a table is folded."""
+
+_MOST_IN_A_SENTENCE = 6
 
 
 def section_text(result: SectionResult, figures: list[FigurePlan]) -> str:
@@ -22,7 +29,7 @@ def section_text(result: SectionResult, figures: list[FigurePlan]) -> str:
     if not result.hardware:
         parts += ["No run of this experiment has finished.", unfinished_note(result)]
     else:
-        parts += [comparison_table(result), *notes(result)]
+        parts += [comparison_table(result), rival_table(result), *notes(result)]
         parts.append(f"Numbers: [{section.slug}.csv](tables/{section.slug}.csv).")
     parts += [figure_text(plan) for plan in figures]
     return "\n\n".join(filter(None, parts))
@@ -45,15 +52,32 @@ def comparison_table(result: SectionResult) -> str:
     header = [
         "setting",
         "arm",
+        *map(key_in_words, result.section.columns),
         "seeds",
         metric.label,
         "at the epoch chosen by validation",
         metric.train_label,
         "difference to the baseline, paired",
         "verdict",
+        "batches skipped a run",
         "seconds a run",
     ]
-    return markdown_table(header, [_row(one) for one in result.comparisons])
+    rows = markdown_table(header, [_row(one) for one in result.comparisons])
+    if len(result.comparisons) < _FOLD_FROM:
+        return rows
+    count = len(result.comparisons)
+    return f"<details>\n<summary>All {count} rows</summary>\n\n{rows}\n\n</details>"
+
+
+def rival_table(result: SectionResult) -> str:
+    """Write the comparisons with other arms than the baseline; empty if there are none."""
+    if not result.rivals:
+        return ""
+    noun = result.section.metric.label
+    header = ["setting", "arm", "against", noun, "of the other", "difference, paired", "verdict"]
+    rows = markdown_table(header, [_rival_row(one) for one in result.rivals])
+    names = listed(list(dict.fromkeys(one.against for one in result.rivals)))
+    return f"Against {names}:\n\n{rows}"
 
 
 def notes(result: SectionResult) -> list[str]:
@@ -62,6 +86,7 @@ def notes(result: SectionResult) -> list[str]:
         _what_the_numbers_are(result),
         _best(result),
         _varying(result),
+        _skipped(result),
         _chance(result),
         _hardware(result),
         unfinished_note(result),
@@ -91,13 +116,28 @@ def _row(one: Comparison) -> list[str]:
     return [
         one.arm.context_label,
         one.arm.label,
+        *(in_words(one.arm.settings.get(key)) for key in one.section.columns),
         str(one.final.n),
         with_interval(one.final, decimals),
         selected if one.section.metric.selected in one.arm.runs else "",
         train if one.section.metric.train_key in one.arm.runs else "",
         "" if one.is_baseline else difference_with_interval(one.difference, decimals),
         "" if one.baseline is None and one.final.n else one.verdict,
+        "" if math.isnan(one.skipped) else duration(one.skipped),
         duration(one.seconds),
+    ]
+
+
+def _rival_row(one: Comparison) -> list[str]:
+    decimals = one.section.metric.decimals
+    return [
+        one.arm.context_label,
+        one.arm.label,
+        one.baseline_label,
+        with_interval(one.final, decimals),
+        with_interval(one.baseline_final, decimals),
+        difference_with_interval(one.difference, decimals),
+        one.verdict,
     ]
 
 
@@ -125,13 +165,29 @@ def _best(result: SectionResult) -> str:
     best: dict[str, Comparison] = {}
     for one in sorted(known, key=lambda one: sign * one.final.mean):
         best.setdefault(one.arm.label if any(result.contexts) else "", one)
+    if len(best) > _MOST_IN_A_SENTENCE:
+        return _best_table(list(best.values()), metric)
     names = [f"{arm_name(one.arm)}, {one.final.mean:.{metric.decimals}f}" for one in best.values()]
     return f"The best mean {metric.label}: {'; '.join(names)}."
+
+
+def _best_table(best: list[Comparison], metric: Metric) -> str:
+    rows = [
+        [one.arm.label, one.arm.context_label, with_interval(one.final, metric.decimals)]
+        for one in best
+    ]
+    header = ["arm", "best setting", metric.label]
+    return f"The setting of each arm with the best mean {metric.label}, the best arm first:\n\n" + (
+        markdown_table(header, rows)
+    )
 
 
 def _varying(result: SectionResult) -> str:
     settings = settings_of(result.runs)
     keys = [key for key in varying_keys(settings) if not key.startswith("masks.")]
+    if result.section.name:  # which says what else is under test
+        context = {key for arm in result.arms for key in arm.context}
+        keys = [key for key in keys if key in context]
     if not keys:
         return ""
     values = [
@@ -140,8 +196,18 @@ def _varying(result: SectionResult) -> str:
     return f"Besides masks and seeds, these settings vary: {', '.join(values)}."
 
 
+def _skipped(result: SectionResult) -> str:
+    if not any(one.skipped > 0 for one in result.comparisons):
+        return ""
+    return (
+        "A batch that lacks one of the two classes says nothing about such a loss: it is skipped, "
+        "costs nothing and is no update."
+    )
+
+
 def _chance(result: SectionResult) -> str:
-    found = [one.difference for one in result.compared if one.difference is not None]
+    made = [*result.compared, *(one for one in result.rivals if one.gain is not None)]
+    found = [one.difference for one in made if one.difference is not None]
     if not found:
         return ""
     decimals = result.section.metric.decimals
@@ -153,8 +219,9 @@ def _chance(result: SectionResult) -> str:
     text = f"Half widths of the differences' intervals: {span}; most smaller effects go unseen."
     if len(found) > 1:
         text += (
-            f" The table makes {len(found)} comparisons: if nothing differed, about "
-            f"{len(found) * (1 - LEVEL):.1f} intervals would still exclude 0."
+            f" The table{'s make' if result.rivals else ' makes'} {len(found)} comparisons: if "
+            f"nothing differed, about {len(found) * (1 - LEVEL):.1f} intervals would still "
+            "exclude 0."
         )
     return text
 

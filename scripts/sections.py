@@ -1,6 +1,6 @@
 """What an experiment declares so that the report shows it: its section, metric and claim."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -48,6 +48,16 @@ VALIDATION_ERROR = Metric(
 )
 
 
+def _of_scores(split: str, name: str, noun: str) -> Metric:
+    keys, labels = (f"{split}.{name}", f"train.{name}"), (f"{split} {noun}", f"training {noun}")
+    short = noun.split()[-1]
+    return Metric(keys[0], labels[0], short, keys[1], labels[1], lower_is_better=False)
+
+
+TEST_AUC, VALIDATION_AUC = (_of_scores(split, "auc", "ROC AUC") for split in ("test", "validation"))
+TEST_F1, VALIDATION_F1 = (_of_scores(split, "f1", "F1") for split in ("test", "validation"))
+
+
 @dataclass(frozen=True)
 class FigurePlan:
     """A figure still to be drawn: its file name, its caption, and what draws it."""
@@ -58,6 +68,10 @@ class FigurePlan:
 
 
 FigureMaker = Callable[["SectionResult"], list[FigurePlan]]
+
+
+Rival = Callable[[Arm, Sequence[Arm]], Arm | None]
+"""Finds, among the arms of a section, the one that an arm is compared with beside its baseline."""
 
 
 def no_arm(arm: Arm) -> bool:
@@ -88,9 +102,13 @@ class Section:
         experiment: name of the experiment, as in the column ``experiments``.
         title, question: heading, and what is compared and why.
         metric: what the arms are compared by.
-        treatments: groups or keys of the configuration that are under test; any other setting
-            that varies is context, in which an arm meets its own baseline.
+        treatments: groups or keys of the configuration that are under test, those first that
+            order the arms first; any other setting that varies is context, in which an arm meets
+            its own baseline.
         baseline: values that the baseline must have in keys that are never absent.
+        rivals: what arms are compared with beside their baseline, by name.
+        name: names an arm by its settings, where these listed one by one would read badly.
+        columns: keys under test that stand in a column of the table.
         main: which arms, beside their baseline, stand in the README.
         tests_claim: whether the main arms answer the claim of the chapter.
         task: what must be said wherever a number of these runs stands.
@@ -104,6 +122,9 @@ class Section:
     metric: Metric = TEST_ERROR
     treatments: tuple[str, ...] = ("masks",)
     baseline: Mapping[str, Any] = field(default_factory=dict)
+    rivals: Mapping[str, Rival] = field(default_factory=dict)
+    name: Callable[[Settings], str] | None = None
+    columns: tuple[str, ...] = ()
     main: Callable[[Arm], bool] = no_arm
     tests_claim: bool = False
     task: Callable[[Settings], str] = no_task_name
@@ -129,11 +150,12 @@ class Claim:
 class Chapter:
     """The sections that belong to one claim, and the pictures that go with them.
 
-    ``pictures`` turns the folder of small arrays into figures and into lines that name what is
-    lacking.
+    ``note`` says where the claim comes from, if that is not the paper's abstract. ``pictures``
+    turns the folder of small arrays into figures and into lines that name what is lacking.
     """
 
     title: str
     claim: Claim
     sections: tuple[Section, ...]
+    note: str = ""
     pictures: Callable[[Path], tuple[list[FigurePlan], list[str]]] | None = None

@@ -15,7 +15,7 @@ import pandas as pd
 from scripts import style
 from scripts.against_p import lines, p_keys
 from scripts.arms import settings_of
-from scripts.line_figure import Line, draw_lines
+from scripts.line_figure import Line, Panel, draw_lines
 from scripts.results_table import CONFIG, finished, read_runs
 from scripts.sections import TEST_ERROR, Metric
 from scripts.textures import texture_task
@@ -81,7 +81,7 @@ def draw_sweep(folder: Path, metric: Metric, x_key: str | None = None) -> Path:
     name = f"{metric.key.replace('.', '_')}_against_{key}"
     tasks = dict.fromkeys(texture_task(settings) for settings in settings_of(finished(runs)))
     title = "; ".join(filter(None, tasks))
-    style.save(lambda: draw_lines({key: found}, metric, title), folder, name)
+    style.save(lambda: draw_lines([Panel(key, found)], metric, title), folder, name)
     numbers = line_table(found, key)
     numbers.to_csv(folder / f"{name}.csv", index=False, float_format="%.6g", lineterminator="\n")
     return folder / f"{name}.png"
