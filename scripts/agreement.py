@@ -65,7 +65,8 @@ def agreement(reference: Path, new: Path) -> str:
     both = stack([old_runs.assign(side="committed"), new_runs.assign(side="new")])
     blocks, counted = [], []
     for experiment in experiments_in(both):
-        section, runs = section_of(experiment), of_experiment(both, experiment)
+        runs = of_experiment(both, experiment)
+        section = section_of(experiment, runs)
         arms = compare_arms(runs, section)
         counted += [arm.agrees for arm in arms]
         tasks = dict.fromkeys(section.task(settings) for settings in settings_of(runs))

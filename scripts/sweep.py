@@ -15,16 +15,17 @@ import pandas as pd
 from scripts import style
 from scripts.against_p import lines, p_keys
 from scripts.arms import settings_of
+from scripts.chapters import METRICS, task
 from scripts.line_figure import Line, Panel, draw_lines
 from scripts.results_table import CONFIG, finished, read_runs
 from scripts.sections import TEST_ERROR, Metric
-from scripts.textures import texture_task
 
 
 def sweep_metric(key: str) -> Metric:
     """Describe a metric by its name in the tables."""
-    if key == TEST_ERROR.key:
-        return TEST_ERROR
+    for known in (TEST_ERROR, *METRICS.values()):
+        if key == known.key:
+            return known
     name, _, noun = key.partition(".")
     return Metric(key, key.replace(".", " "), noun or name, f"train.{noun}", f"training {noun}")
 
@@ -79,7 +80,7 @@ def draw_sweep(folder: Path, metric: Metric, x_key: str | None = None) -> Path:
     runs = read_runs(folder / "runs.csv")
     key, found = sweep_lines(runs, metric, x_key)
     name = f"{metric.key.replace('.', '_')}_against_{key}"
-    tasks = dict.fromkeys(texture_task(settings) for settings in settings_of(finished(runs)))
+    tasks = dict.fromkeys(task(settings) for settings in settings_of(finished(runs)))
     title = "; ".join(filter(None, tasks))
     style.save(lambda: draw_lines([Panel(key, found)], metric, title), folder, name)
     numbers = line_table(found, key)

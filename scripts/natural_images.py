@@ -1,0 +1,97 @@
+"""The experiments on natural images: what each compares, and whether it bears on claim C."""
+
+from functools import partial
+
+from scripts.against_p import against_learning_rate, against_p
+from scripts.heat_map import heat_map
+from scripts.labels import Settings
+from scripts.learning_curves import learning_curves
+from scripts.sections import (
+    VALIDATION_ERROR,
+    Chapter,
+    Claim,
+    Section,
+    any_treated_arm,
+)
+
+ALL_IMAGES = 50_000
+
+
+def cifar_task(settings: Settings) -> str:
+    """Say how a run on CIFAR-10 falls short of the whole set and of the full net.
+
+    Nothing is said of other data.
+    """
+    if "Cifar10" not in str(settings.get("dataset._target_", "")):
+        return ""
+    used = sum(settings.get(f"dataset.{split}", 0) for split in ("train", "validation"))
+    short = []
+    if used < ALL_IMAGES:
+        short.append("a part of CIFAR-10's training images")
+    if settings.get("model._target_", "").endswith("AllConvNet"):
+        short += ["a narrower net than All-CNN-C"] if settings.get("model.width", 1) < 1 else []
+    return ", ".join(short)
+
+
+_section = partial(Section, task=cifar_task)
+_tested = partial(_section, main=any_treated_arm, tests_claim=True)
+_tuning = partial(_section, metric=VALIDATION_ERROR, chooses=True)
+
+SECTIONS = (
+    _tested(
+        "cifar/laptop",
+        "CIFAR-10, main contrast",
+        "Masking against plain training, on 1,000 images and All-CNN-C (with batch "
+        "normalisation) at a quarter of its width. Both arms take the learning rate that "
+        "validation chose for plain training; it, and which of two stages to mask with which "
+        "probability, were chosen on other seeds (preset `tuning`). All seeds share one test set; "
+        "the intervals do not cover the draw of it.",
+        figures=(learning_curves,),
+    ),
+    _tested(
+        "cifar/images",
+        "CIFAR-10, numbers of images",
+        "The main contrast with more training images: is a gain one of small sets only? "
+        "Probabilities and learning rate are those chosen for 1,000 images.",
+        figures=(learning_curves,),
+    ),
+    _tested(
+        "cifar/paper",
+        "CIFAR-10, full width",
+        "Masking against plain training on the whole All-CNN-C, with up to all images "
+        "but those for validation.",
+        figures=(learning_curves,),
+    ),
+    _section(
+        "cifar/grid",
+        "CIFAR-10, both probabilities",
+        "How often to mask at each stage: every pair of probabilities, on 1,000 images.",
+        figures=(heat_map, against_p),
+    ),
+    _tuning(
+        "cifar/tuning",
+        "CIFAR-10, choice of the learning rate",
+        "Which learning rate of Adam has the lowest validation error in plain training? The seeds "
+        "of these choices are used for nothing else.",
+        figures=(against_learning_rate,),
+    ),
+    _tuning(
+        "cifar/tuning_masks",
+        "CIFAR-10, choice of the probabilities",
+        "Which pair of probabilities has the lowest validation error at the learning rate that "
+        "suits plain training?",
+        figures=(heat_map,),
+    ),
+)
+
+CHAPTER = Chapter(
+    title="Natural images",
+    claim=Claim(
+        letter="C",
+        statement="masks lower the test error on natural images compared with plain training",
+        gain="The gain",
+    ),
+    note="Claim C was put to this project to test: neither the abstract nor the README of the "
+    "paper makes it.",
+    sections=SECTIONS,
+)

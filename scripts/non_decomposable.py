@@ -1,0 +1,140 @@
+"""The experiments with losses that do not decompose: what each compares; claim B."""
+
+from functools import partial
+
+from scripts.batch_arms import FULL_BATCH, RIVALS, arm_name, masks_samples
+from scripts.batch_figures import against_share, rates_by_kind
+from scripts.labels import Settings
+from scripts.learning_curves import learning_curves
+from scripts.natural_images import cifar_task
+from scripts.sections import (
+    TEST_AUC,
+    TEST_F1,
+    VALIDATION_AUC,
+    Chapter,
+    Claim,
+    FigureMaker,
+    Section,
+)
+
+BUDGETS = {
+    "updates": "at an equal number of updates, which costs the full batch most",
+    "passes": "at equal computation: a forward pass of a sample counts 1, its backward pass, where "
+    "it has one, 2",
+}
+TABLES = {"digits": "Digits", "letter": "Letters"}
+TREATMENTS = ("loss", "batching", "batch_size", "masks")
+
+
+def scarce_task(settings: Settings) -> str:
+    """Say how many positives there are to learn from; nothing where no fraction is set."""
+    fraction, samples = (settings.get(f"dataset.{key}") for key in ("positive_fraction", "train"))
+    if not fraction or not samples:
+        return ""
+    positives = max(1, round(samples * fraction))
+    return f"{positives} positive{'s' * (positives > 1)} in {samples:,} samples"
+
+
+def _task(settings: Settings) -> str:
+    return ", ".join(filter(None, (scarce_task(settings), cifar_task(settings))))
+
+
+_section = partial(
+    Section,
+    metric=TEST_AUC,
+    treatments=(*TREATMENTS, "optimizer.lr"),
+    columns=("optimizer.lr",),
+    baseline=FULL_BATCH,
+    rivals=RIVALS,
+    name=arm_name,
+    task=_task,
+)
+
+
+def _title(data: str, budget: str) -> str:
+    return f"{data}, equal {'computation' if budget == 'passes' else budget}"
+
+
+def _main(table: str, budget: str) -> Section:
+    return _section(
+        f"auc/{table}_{budget}",
+        _title(TABLES[table], budget),
+        f"The relaxed AUC loss {BUDGETS[budget]}. The arms are the full batch, the full batch with "
+        "sample masks, and minibatches of as many samples as the masks leave, stratified or not. "
+        "Each arm has the learning rate, and the masks the probability, that validation chose on "
+        "other seeds (preset `tuning`).",
+        main=masks_samples,
+        tests_claim=True,
+        figures=(learning_curves,),
+    )
+
+
+def _shares(table: str, budget: str) -> Section:
+    return _section(
+        f"auc/{table}_p_{budget}",
+        f"{_title(TABLES[table], budget)}, all probabilities",
+        f"How the AUC depends on the share of samples that an update does without, "
+        f"{BUDGETS[budget]}. Cross-entropy stands beside, as a loss that decomposes.",
+        figures=(against_share,),
+    )
+
+
+def _images(budget: str) -> Section:
+    return _section(
+        f"auc/cifar_{budget}",
+        _title("CIFAR-10, one class against the rest", budget),
+        f"The same arms on images, with fewer and fewer positives, {BUDGETS[budget]}.",
+        main=masks_samples,
+        tests_claim=True,
+        figures=(against_share,),
+    )
+
+
+def _f1(table: str, budget: str) -> Section:
+    return _section(
+        f"auc/f1_{table}_{budget}",
+        f"{_title(TABLES[table], budget)}, soft F1",
+        f"The same arms with another loss that does not decompose, the soft F-measure, "
+        f"{BUDGETS[budget]}. The F1 shown is at the threshold that is best on the validation set. "
+        "It does not count for the claim, which is about the AUC.",
+        metric=TEST_F1,
+        figures=(learning_curves,),
+    )
+
+
+def _tuning(table: str, budget: str) -> Section:
+    figures: tuple[FigureMaker, ...] = (rates_by_kind,)
+    return _section(
+        f"auc/tuning_{table}_{budget}",
+        f"{_title(TABLES[table], budget)}, choice of the learning rates",
+        f"Which learning rate has the highest validation AUC for each arm, {BUDGETS[budget]}? The "
+        "seeds of these choices are used for nothing else.",
+        metric=VALIDATION_AUC,
+        treatments=TREATMENTS,
+        columns=(),
+        rivals={},
+        chooses=True,
+        figures=figures,
+    )
+
+
+SECTIONS = (
+    *(_main(table, budget) for table in TABLES for budget in BUDGETS),
+    *(_images(budget) for budget in BUDGETS),
+    *(_shares(table, budget) for table in TABLES for budget in BUDGETS),
+    *(_f1(table, budget) for table in TABLES for budget in BUDGETS),
+    *(_tuning(table, budget) for table in TABLES for budget in BUDGETS),
+)
+
+CHAPTER = Chapter(
+    title="Losses that do not decompose over samples",
+    claim=Claim(
+        letter="B",
+        statement="with losses that do not decompose over samples, masking samples raises the test "
+        "AUC compared with full-batch descent, and with small minibatches of the same loss",
+        gain="The gain",
+    ),
+    note="The paper's data for this claim are unknown; these are ours. AUC is the area under "
+    "the ROC curve, higher where the ranking is better.",
+    sections=SECTIONS,
+)
