@@ -11,26 +11,16 @@ from pathlib import Path
 from scripts.chapters import CHAPTERS, compare_sections
 from scripts.claims import distinct, setting_name, short_verdict
 from scripts.comparison import Comparison
-from scripts.markdown_table import difference_with_interval, markdown_table, with_interval
+from scripts.markdown_table import difference_with_interval, listed, markdown_table, with_interval
 from scripts.results_table import read_curves, read_runs
+from scripts.section_text import task_note
+from scripts.sections import Chapter
 
 BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
-HEADER = (
-    "experiment",
-    "net, optimizer",
-    "arm",
-    "metric",
-    "with it",
-    "baseline",
-    "difference, paired",
-    "verdict",
-    "seeds",
-    "command",
-)
 
 
 def summary(results: Path) -> str:
-    """Write the table: one row for each main comparison of every preset under ``results``.
+    """Write a table for each claim: one row for each main comparison of every preset.
 
     A comparison that several presets hold is given once, with the command of the smallest.
     """
@@ -39,14 +29,20 @@ def summary(results: Path) -> str:
         (one, table.parent.name) for table in presets for one in main_comparisons(table.parent)
     ]
     names = {one.runs_compared: preset for one, preset in reversed(found)}
-    rows = [_row(one, names[one.runs_compared]) for one in distinct(one for one, _ in found)]
-    if not rows:
+    kept = distinct(one for one, _ in found)
+    if not kept:
         return "No main comparison has finished runs yet."
+    parts = []
+    for chapter in CHAPTERS:
+        experiments = {section.experiment for section in chapter.sections}
+        own = [one for one in kept if one.section.experiment in experiments]
+        if own:
+            parts.append(_claim_summary(chapter, [(one, names[one.runs_compared]) for one in own]))
     note = (
         "Means and paired differences with 95 % intervals; details, figures and gaps in "
         "`results/<preset>/REPORT.md`."
     )
-    return f"{markdown_table(HEADER, rows)}\n\n{note}"
+    return "\n\n".join([*parts, note])
 
 
 def main_comparisons(preset: Path) -> list[Comparison]:
@@ -87,18 +83,30 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(f"wrote the results table of {options.readme}")
 
 
-def _row(one: Comparison, preset: str) -> list[str]:
+def _claim_summary(chapter: Chapter, compared: Sequence[tuple[Comparison, str]]) -> str:
+    """Write the comparisons of a chapter; what holds for all of them stands above the table."""
+    tasks = {one.task for one, _ in compared}
+    shared = tasks.pop() if len(tasks) == 1 else ""
+    claim = f"**Claim {chapter.claim.letter}**, that {chapter.claim.statement}:"
+    above = " ".join(filter(None, [claim, task_note(shared)]))
+    labels = listed(list(dict.fromkeys(one.section.metric.label for one, _ in compared)))
+    header = ["experiment", "net, optimizer", "arm", labels, "of the other"]
+    header += ["difference, paired", "verdict", "command"]
+    rows = [_row(one, preset, task_named=not shared) for one, preset in compared]
+    return f"{above}\n\n{markdown_table(header, rows)}"
+
+
+def _row(one: Comparison, preset: str, task_named: bool) -> list[str]:
     decimals = one.section.metric.decimals
+    about = ", ".join(filter(None, [one.arm.context_label, one.task if task_named else ""]))
     return [
-        f"`{one.section.experiment}`{f' ({one.task})' if one.task else ''}",
+        f"`{one.section.experiment}`{f' ({about})' if about else ''}",
         setting_name(one),
         f"{one.arm.label} against {one.baseline_label}",
-        one.section.metric.label,
         with_interval(one.final, decimals),
         with_interval(one.baseline_final, decimals),
         difference_with_interval(one.difference, decimals),
         short_verdict(one),
-        str(one.final.n),
         f"`make reproduce-paper PRESET={preset}`",
     ]
 
