@@ -58,6 +58,14 @@ def test_a_plan_lists_a_run_of_two_experiments_once():
     }
 
 
+def test_a_run_that_several_values_of_a_sweep_share_is_planned_once():
+    jobs = plan(["auc/tuning_digits_updates"])
+    full = [job for job in jobs if job.settings["batch_size"] is None and not job.settings["masks"]]
+    asked = {(job.settings["seed"], job.settings["optimizer"]["lr"]) for job in full}
+    assert len(full) == len(asked)  # p plays no part
+    assert {job.experiments for job in jobs} == {("auc/tuning_digits_updates",)}
+
+
 def test_the_command_line_trains_one_run(tmp_path):
     done = train(tmp_path, "seed=3")
     assert done.returncode == 0, done.stderr
