@@ -1,12 +1,15 @@
 """Every experiment and preset that is shipped composes, builds and takes two steps."""
 
+from functools import cache
 from pathlib import Path
 
 import pytest
 import torch
+from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from experiments.build import build
+from experiments.identity import resolve
 from experiments.loop import batches_of, train_epoch
 from experiments.sweep import CONF, plan, preset_experiments
 
@@ -17,16 +20,22 @@ EXPERIMENTS = [
 PRESETS = sorted(path.stem for path in (Path(CONF) / "preset").glob("*.yaml"))
 
 
+@cache
+def planned(experiment):
+    return plan([experiment])
+
+
 def made_up(parts):
-    """Give four samples of the data set's shape, and targets of two of its classes."""
-    inputs = torch.randn(4, *parts.dataset.input_shape)
+    """Give four samples like the data set's, images cut to 256 x 256, of two classes."""
+    first, *pixels = parts.dataset.input_shape
+    inputs = torch.randn(4, first, *(min(256, size) for size in pixels))
     layout = torch.channels_last if inputs.dim() == 4 else torch.contiguous_format
     return inputs.to(memory_format=layout), torch.tensor([0, 1, 1, 0])
 
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
 def test_first_and_last_arm_take_two_steps(experiment):
-    jobs = plan([experiment])
+    jobs = planned(experiment)
     for job in (jobs[0], jobs[-1]):
         settings = {**job.settings, "batch_size": 2, "budget": {"updates": 2}}
         parts = build(settings)
@@ -40,6 +49,16 @@ def test_first_and_last_arm_take_two_steps(experiment):
             not torch.equal(a, b) for a, b in zip(before, parts.model.parameters(), strict=True)
         ]
         assert any(moved)
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_a_plan_holds_what_the_command_line_composes(experiment):
+    jobs = planned(experiment)
+    with initialize_config_dir(CONF, version_base="1.3"):
+        for job in (jobs[0], jobs[-1]):
+            name, *overrides = job.label.split(" ")
+            composed = compose("train", [f"experiment={name}", *overrides])
+            assert resolve(composed) == job.settings
 
 
 @pytest.mark.parametrize("preset", PRESETS)
@@ -59,7 +78,7 @@ def test_an_unknown_preset_is_refused_with_the_known_ones():
 def test_arms_of_an_experiment_share_their_seeds():
     for experiment in EXPERIMENTS:
         arms = {}
-        for job in plan([experiment]):
+        for job in planned(experiment):
             config = {
                 key: value for key, value in job.settings.items() if key not in ("seed", "system")
             }
@@ -69,13 +88,15 @@ def test_arms_of_an_experiment_share_their_seeds():
 
 
 def test_tuning_seeds_are_used_for_nothing_else():
-    tuning = {job.settings["seed"] for job in plan(preset_experiments("tuning"))}
-    others = [name for name in EXPERIMENTS if name not in preset_experiments("tuning")]
-    assert tuning.isdisjoint(job.settings["seed"] for job in plan(others))
+    tuning = preset_experiments("tuning")
+    seeds = {name: {job.settings["seed"] for job in planned(name)} for name in EXPERIMENTS}
+    chosen = set().union(*(seeds[name] for name in tuning))
+    assert all(chosen.isdisjoint(seeds[name]) for name in EXPERIMENTS if name not in tuning)
 
 
 def test_presets_above_smoke_test_on_a_thousand_images():
     tuning = preset_experiments("tuning")
-    for job in plan([name for name in EXPERIMENTS if name not in (*tuning, "textures/smoke")]):
-        if "Tabular" not in job.settings["dataset"]["_target_"]:
-            assert job.settings["dataset"]["test"] >= 1000, job.label
+    for name in set(EXPERIMENTS) - {*tuning, "textures/smoke"}:
+        for job in planned(name):
+            if "Tabular" not in job.settings["dataset"]["_target_"]:
+                assert job.settings["dataset"]["test"] >= 1000, job.label
