@@ -181,35 +181,69 @@ def test_an_unknown_split_is_refused(tmp_path):
         Cifar10Dataset(**SIZES).load("valid", tmp_path)
 
 
-def test_missing_data_is_reported_with_the_ways_to_supply_it(tmp_path, monkeypatch):
+@pytest.fixture
+def no_network(monkeypatch):
     def unreachable(*_):
         raise URLError("no network")
 
     monkeypatch.setattr(cifar10_files, "download_url", unreachable)
+
+
+@pytest.mark.usefixtures("no_network")
+@pytest.mark.parametrize("source", cifar10_files.SOURCES)
+def test_missing_data_is_reported_with_the_ways_to_supply_it(tmp_path, source):
     ways = r"cifar-10-batches-py.*cifar10-png\.tar\.gz.*https://"
-    for source in cifar10_files.SOURCES:
-        dataset = Cifar10Dataset(**SIZES, source=source)
-        with pytest.raises(FileNotFoundError, match=ways):
-            dataset.check_available(tmp_path / source)
-        assert not (tmp_path / source).exists()
-        with pytest.raises(FileNotFoundError, match=ways):
-            dataset.load("train", tmp_path / source)
+    dataset = Cifar10Dataset(**SIZES, source=source)
+    with pytest.raises(FileNotFoundError, match=ways):
+        dataset.prepare(tmp_path)
+    with pytest.raises(FileNotFoundError, match=ways):
+        dataset.load("train", tmp_path)
 
 
-def test_decoded_images_are_available_without_their_files(doors, tmp_path):
+@pytest.mark.usefixtures("no_network")
+def test_after_preparation_the_files_may_be_gone(doors, tmp_path):
+    name = "cifar10-png.tar.gz"
+    (tmp_path / name).symlink_to(doors[name] / name)
     dataset = Cifar10Dataset(**SIZES)
-    link = tmp_path / "cifar10-png.tar.gz"
-    link.symlink_to(doors[link.name] / link.name)
-    dataset.check_available(tmp_path)
+    dataset.prepare(tmp_path)
+    (tmp_path / name).unlink()
+    dataset.prepare(tmp_path)
+    for split in SIZES:
+        inputs, targets = dataset.load(split, tmp_path)
+        expected = dataset.load(split, doors[name])
+        assert torch.equal(inputs, expected[0])
+        assert torch.equal(targets, expected[1])
+
+
+@pytest.mark.usefixtures("no_network")
+def test_preparation_wants_the_test_images_too(doors, tmp_path):
+    name = "cifar10-png.tar.gz"
+    (tmp_path / name).symlink_to(doors[name] / name)
+    dataset = Cifar10Dataset(**SIZES)
     dataset.load("train", tmp_path)
-    link.unlink()
+    (tmp_path / name).unlink()
     with pytest.raises(FileNotFoundError):
-        dataset.check_available(tmp_path)
-    link.symlink_to(doors[link.name] / link.name)
-    dataset.load("test", tmp_path)
-    link.unlink()
-    dataset.check_available(tmp_path)
-    assert len(dataset.load("validation", tmp_path)[0]) == 10
+        dataset.prepare(tmp_path)
+
+
+def test_preparation_fetches_what_is_not_there_once(doors, tmp_path, monkeypatch):
+    name, fetched = cifar10_files.ARCHIVE, []
+
+    def fetch(url, folder, filename, md5):
+        fetched.append(url)
+        (Path(folder) / filename).write_bytes((doors[name] / name).read_bytes())
+
+    monkeypatch.setattr(cifar10_files, "download_url", fetch)
+    for _ in range(2):
+        Cifar10Dataset(**SIZES).prepare(tmp_path)
+    assert len(fetched) == 1
+    assert fetched[0].startswith("https://")
+
+
+def test_preparation_names_a_damaged_file(tmp_path):
+    (tmp_path / "cifar10-png.tar.gz").write_bytes(b"rubbish")
+    with pytest.raises(ValueError, match=r"cifar10-png\.tar\.gz is truncated or damaged"):
+        Cifar10Dataset(**SIZES).prepare(tmp_path)
 
 
 def test_the_download_is_read_like_the_official_archive(doors, tmp_path, monkeypatch):
@@ -371,7 +405,7 @@ def test_a_binary_task_that_cannot_be_had_is_refused(arguments, message):
 def test_the_real_images_have_the_known_statistics(tmp_path, monkeypatch):
     monkeypatch.setitem(PER_CLASS, "train", 5000)
     monkeypatch.setitem(PER_CLASS, "test", 1000)
-    if (path := cifar10_files.find(Path(os.environ.get("DATA", "data")))) is None:
+    if (path := cifar10_files.find(Path(os.environ.get("DATA", "data")), "auto")) is None:
         pytest.skip("CIFAR-10 is not in the data folder")
     (tmp_path / path.name).symlink_to(path.absolute())
     train, test = (read_images(tmp_path, part) for part in ("train", "test"))

@@ -1,5 +1,6 @@
 import hashlib
 import os
+from functools import partial
 from pathlib import Path
 from urllib.error import URLError
 
@@ -94,7 +95,7 @@ def test_one_class_against_the_rest_has_the_positives_asked_for(tmp_path):
 
 def test_digits_need_no_files_and_share_no_rows(tmp_path):
     dataset = TabularDataset("digits", train=797, validation=500, test=500)
-    dataset.check_available(tmp_path)
+    dataset.prepare(tmp_path)
     rows = torch.cat([dataset.load(split, tmp_path)[0] for split in SIZES])
     assert rows.shape == (1797, 64)
     assert len(rows.unique(dim=0)) == 1797
@@ -137,11 +138,14 @@ def test_an_unknown_split_is_refused(tmp_path):
 def test_another_file_than_the_known_one_is_refused(folder):
     with (folder / "libsvm" / "pendigits.t").open("a") as file:
         file.write("1 1:1\n")
-    with pytest.raises(ValueError, match=r"pendigits\.t is damaged .* SHA-256"):
-        TabularDataset("pendigits", **SIZES).load("train", folder)
+    dataset = TabularDataset("pendigits", **SIZES)
+    for ask in (dataset.prepare, partial(dataset.load, "train")):
+        with pytest.raises(ValueError, match=r"pendigits\.t is damaged .* SHA-256"):
+            ask(folder)
 
 
-def test_missing_files_are_fetched_and_checked(folder, monkeypatch):
+@pytest.mark.parametrize("prepared", [True, False])
+def test_missing_files_are_fetched_once_and_checked(folder, monkeypatch, prepared):
     files = {name: (folder / "libsvm" / name).read_bytes() for name in ("pendigits", "pendigits.t")}
     empty, asked = folder / "empty", []
 
@@ -151,10 +155,11 @@ def test_missing_files_are_fetched_and_checked(folder, monkeypatch):
 
     monkeypatch.setattr(torch.hub, "download_url_to_file", fetch)
     dataset = TabularDataset("pendigits", **SIZES)
-    with pytest.raises(FileNotFoundError, match="multiclass/pendigits"):
-        dataset.check_available(empty)
+    if prepared:
+        dataset.prepare(empty)
+        assert len(asked) == 2
     assert torch.equal(dataset.load("train", empty)[0], dataset.load("train", folder)[0])
-    dataset.check_available(empty)
+    dataset.prepare(empty)
     site = "https://www.csie.ntu.edu.tw/~cjlin/libsvmtools/datasets/multiclass"
     assert asked == [(f"{site}/{name}", tabular.SHA256[name]) for name in files]
 
@@ -165,10 +170,12 @@ def test_a_failed_download_is_reported_with_what_to_do(tmp_path, monkeypatch, er
         raise error
 
     monkeypatch.setattr(torch.hub, "download_url_to_file", fails)
-    with pytest.raises(
-        FileNotFoundError, match=r"download failed .*put there https://.*/binary/a9a"
-    ):
-        TabularDataset("a9a").load("train", tmp_path)
+    dataset = TabularDataset("a9a")
+    for ask in (dataset.prepare, partial(dataset.load, "train")):
+        with pytest.raises(
+            FileNotFoundError, match=r"download failed .*put there https://.*/binary/a9a"
+        ):
+            ask(tmp_path)
 
 
 @pytest.mark.slow
@@ -177,7 +184,7 @@ def test_the_real_files_have_the_known_rows_and_enough_positives(name, positive)
     folder = Path(os.environ.get("DATA", "data"))
     dataset = TabularBinary(name, positive, 0.01, train=1000, validation=1000, test=1000)
     try:
-        dataset.check_available(folder)
+        dataset.prepare(folder)
     except FileNotFoundError as error:
         pytest.skip(str(error))
     features, labels, pools = tabular._read(dataset.table, folder)

@@ -79,7 +79,7 @@ def read_images(folder: Path, part: str, source: str = "auto") -> Images:
     return images
 
 
-def find(folder: Path, source: str = "auto") -> Path | None:
+def find(folder: Path, source: str) -> Path | None:
     """Give the file or folder that a source reads, None if it is not there."""
     places = PLACES[source] if source != "auto" else (*PLACES["batches"], *PLACES["png"])
     return next((folder / name for name in places if (folder / name).exists()), None)
