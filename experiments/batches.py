@@ -2,14 +2,18 @@
 
 from collections.abc import Iterator, Mapping
 from functools import cached_property
+from inspect import signature
 from itertools import chain, count, islice
 from typing import Any
 
 import torch
 from torch import Generator, Tensor
 
+from backdrop import Backdrop
 from backdrop.streams import stream_seed
 from experiments.identity import Settings
+
+DEFAULT_P = signature(Backdrop).parameters["p"].default  # of a mask that does not say
 
 
 class Batches:
@@ -80,8 +84,8 @@ def _samples_kept(masks: Mapping[str, Any]) -> float:
     """Give the share of samples that masks of whole samples leave on average."""
     kept = 1.0
     for mask in masks.values():
-        if mask.get("dims") == "sample":
-            kept *= 1 - mask.get("p", 0)
+        if mask.get("dims") in ("sample", 0, [0]):
+            kept *= 1 - mask.get("p", DEFAULT_P)
     return kept
 
 
@@ -89,7 +93,7 @@ def _stratified(positive: Tensor, size: int, order: Generator) -> list[Tensor]:
     """Deal positives and negatives in the proportion of the set, at least one of each, to batches.
 
     The negatives go round once, without the last incomplete batch; the positives as often as need
-    be, and where a batch holds more than there are, some stand in it twice.
+    be, and a batch that ends one round of them and begins the next may hold one twice.
     """
     share = positive.double().mean().item()
     positives = min(max(1, round(size * share)), size - 1)
