@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from backdrop import receptive_field
+from backdrop import place, receptive_field
 from backdrop.models import AllConvNet, SmallConvNet
 
 
@@ -34,6 +34,15 @@ def test_the_layers_are_those_of_all_cnn_c():
         x = torch.empty(1, 3, 32, 32)
     sides = [(x := stage(x)).shape[-1] for stage in (maps.stage1, maps.stage2, maps.stage3)]
     assert sides == [16, 8, 6]
+
+
+def test_the_input_can_be_masked_and_is_no_part_of_the_state():
+    net, x = AllConvNet(width=0.05).eval(), torch.randn(2, 3, 32, 32)
+    assert not any(key.startswith("input") for key in net.state_dict())
+    assert receptive_field(net, (1, 3, 32, 32))["input"].size == (1, 1)
+    expected = net(torch.zeros_like(x))
+    with place(net, {"input": nn.Threshold(1e9, 0)}):
+        assert torch.equal(net(x), expected)
 
 
 @pytest.mark.parametrize("net", [AllConvNet, SmallConvNet])

@@ -18,7 +18,8 @@ class AllConvNet(nn.Module):
     stage3   3 × 3 without padding, 1 × 1; 192 channels       6 × 6       27 × 27     4
     =======  ===============================================  ==========  ==========  ======
 
-    ``classifier`` is the last 1 × 1 convolution. Masks go after the stages. Batch normalisation,
+    ``classifier`` is the last 1 × 1 convolution. Masks go after the stages; ``input`` passes the
+    images on, so that a layer can be placed before all others. Batch normalisation,
     the width factor and He's initialisation (arXiv:1502.01852) are our additions; the authors'
     dropout, and the ReLU that they put on the logits, are left out.
 
@@ -44,6 +45,7 @@ class AllConvNet(nn.Module):
         if narrow < 1:
             raise ValueError(f"width must be large enough for one channel in 96; got {width}")
         _check_positive(classes=classes, in_channels=in_channels)
+        self.input = nn.Identity()
         self.stage1 = nn.Sequential(
             _layer(in_channels, narrow, batch_norm),
             _layer(narrow, narrow, batch_norm),
@@ -63,7 +65,7 @@ class AllConvNet(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Map images (N, C, H, W) to logits (N, classes), or to scores (N,) with one class."""
-        features = self.stage3(self.stage2(self.stage1(images)))
+        features = self.stage3(self.stage2(self.stage1(self.input(images))))
         return _scores(self.classifier(features).mean((2, 3)))
 
 
