@@ -29,6 +29,7 @@ class Parts:
     augmentation: Callable[..., Any] | None
     loss: Callable[..., torch.Tensor]
     optimizer: torch.optim.Optimizer
+    regulariser: Any
 
 
 def build(settings: Settings) -> Parts:
@@ -42,13 +43,16 @@ def build(settings: Settings) -> Parts:
     model = construct("model", settings["model"])
     for name, entry in settings["masks"].items():
         place_mask(f"masks.{name}", entry, model, dataset.input_shape)
-    augmentation = settings["augmentation"]
+    augmentation, regulariser = settings["augmentation"], settings["regulariser"]
+    optimizer = construct("optimizer", settings["optimizer"], model.parameters())
+    acted_on = {"model": model, "optimizer": optimizer}
     return Parts(
         dataset=dataset,
         model=model,
         augmentation=construct("augmentation", augmentation) if augmentation else None,
         loss=construct("loss", settings["loss"]),
-        optimizer=construct("optimizer", settings["optimizer"], model.parameters()),
+        optimizer=optimizer,
+        regulariser=construct("regulariser", regulariser, **acted_on) if regulariser else None,
     )
 
 
@@ -68,8 +72,12 @@ def place_mask(
         raise _named(key, error) from error
 
 
-def construct(key: str, node: Mapping[str, Any], *given: Any) -> Any:
-    """Call the ``_target_`` of a node with its other entries, checked against its signature."""
+def construct(key: str, node: Mapping[str, Any], *given: Any, **offered: Any) -> Any:
+    """Call the ``_target_`` of a node with its other entries, checked against its signature.
+
+    The first arguments are those ``given``; those ``offered`` are passed where the signature names
+    them. Entries that have a ``_target_`` themselves are constructed first.
+    """
     if "_target_" not in node:
         raise ConfigurationError(f"{key} needs a _target_: the class or function that makes it")
     try:
@@ -78,8 +86,10 @@ def construct(key: str, node: Mapping[str, Any], *given: Any) -> Any:
         raise ConfigurationError(f"{key}._target_: {error}") from error
     arguments = {name: value for name, value in node.items() if name != "_target_"}
     try:
-        return target(*given, **_checked(key, target, arguments))
-    except (ValueError, TypeError) as error:
+        named = inspect.signature(target).parameters
+        passed = {name: value for name, value in offered.items() if name in named}
+        return target(*given, **passed, **_checked(key, target, arguments))
+    except (KeyError, ValueError, TypeError) as error:
         raise _named(key, error) from error
 
 
@@ -106,7 +116,9 @@ def _checked(key: str, target: Any, arguments: dict[str, Any]) -> dict[str, Any]
 
 
 def _typed(key: str, hint: Any, parameter: inspect.Parameter | None, value: Any) -> Any:
-    """Convert a value to its annotated type, or to that of a numeric default."""
+    """Convert a value to its annotated type, or to that of a numeric default; construct nodes."""
+    if isinstance(value, Mapping) and "_target_" in value:
+        return construct(key, value)
     default = parameter.default if parameter else None
     if isinstance(default, float) and not isinstance(value, bool | str):
         hint = float if value is not None and not isinstance(value, list) else hint

@@ -9,7 +9,12 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 SCHEMA = 1  # raise when the same configuration comes to mean other numbers
-NEUTRAL: dict[str, Any] = {"batching": "shuffled", "budget": {}, "metric": "error"}
+NEUTRAL: dict[str, Any] = {
+    "batching": "shuffled",
+    "budget": {},
+    "metric": "error",
+    "regulariser": {},
+}
 """What settings that came later are where nothing is said; a run's identity leaves these out."""
 
 Settings = dict[str, Any]

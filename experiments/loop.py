@@ -81,6 +81,8 @@ def train_epoch(
     )
     rate = settings["optimizer"]["lr"]
     sums = []
+    if hasattr(parts.regulariser, "set_epoch"):
+        parts.regulariser.set_epoch(epoch - 1)
     parts.model.train()
     for step, indices in enumerate(chosen, first):
         for group in parts.optimizer.param_groups:
@@ -106,6 +108,8 @@ def train_step(settings: Settings, parts: Parts, batch: Split, step: int) -> Ten
     """Make one update; give summed loss, wrong classes, samples, gradient norm on the device."""
     inputs, targets = batch
     _seed(stream_seed(settings["seed"], "step", step), settings["device"])
+    if hasattr(parts.regulariser, "update"):
+        parts.regulariser.update(inputs, targets)
     with autocast(settings):
         outputs = parts.model(inputs)
     loss = loss_of(parts.loss, outputs, targets)
@@ -205,17 +209,18 @@ def _to_device(split: Split, device: str) -> Split:
 
 
 def _state(parts: Parts, epoch: int) -> Row:
-    return {
-        "epoch": epoch,
-        "model": parts.model.state_dict(),
-        "optimizer": parts.optimizer.state_dict(),
-    }
+    return {"epoch": epoch, **{name: part.state_dict() for name, part in _stateful(parts).items()}}
 
 
 def _restore(parts: Parts, state: dict[str, Any] | None) -> int:
     """Load a checkpoint; give the epoch that it followed, 0 without one."""
     if state is None:
         return 0
-    parts.model.load_state_dict(state["model"])
-    parts.optimizer.load_state_dict(state["optimizer"])
+    for name, part in _stateful(parts).items():
+        part.load_state_dict(state[name])
     return int(state["epoch"])
+
+
+def _stateful(parts: Parts) -> dict[str, Any]:
+    found = {"model": parts.model, "optimizer": parts.optimizer, "regulariser": parts.regulariser}
+    return {name: part for name, part in found.items() if part is not None}

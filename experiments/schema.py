@@ -1,11 +1,13 @@
 """What a configuration may hold, with types: bad keys and values fail on composing."""
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 
 class Device(Enum):
@@ -45,6 +47,10 @@ class Choices:
 
     p: float = 0.9  # share of the samples that an update does without
     rates: dict[str, Any] = field(default_factory=dict)  # learning rates by arm, and by p
+    level: Any = "middle"  # how strong an arm is: weak, middle or strong; or this by arm
+    places: dict[str, str] = field(
+        default_factory=dict
+    )  # modules of the model after which masks go
 
 
 @dataclass
@@ -65,6 +71,7 @@ class Config:
     dataset: dict[str, Any] = field(default_factory=dict)
     model: dict[str, Any] = field(default_factory=dict)
     masks: dict[str, Any] = field(default_factory=dict)
+    regulariser: dict[str, Any] = field(default_factory=dict)  # what acts at every step, if any
     augmentation: dict[str, Any] = field(default_factory=dict)
     loss: dict[str, Any] = field(default_factory=dict)
     optimizer: dict[str, Any] = field(default_factory=dict)
@@ -87,13 +94,38 @@ def survivors(samples: int, p: float) -> int:
     return max(1, round(samples * (1 - p)))
 
 
-def lookup(table: dict[Any, Any], key: Any) -> Any:
+def lookup(table: Mapping[Any, Any], key: Any) -> Any:
     """Give the value of a table at a key; numbers are compared as numbers."""
     if key not in table:
         raise ValueError(f"{key!r} is not among {', '.join(map(str, table))}")
     return table[key]
 
 
+def strength(level: Any, arm: str, *values: Any) -> Any:
+    """Give the value of an arm, of its weak, middle and strong one, at a level."""
+    chosen = lookup(level, arm) if isinstance(level, Mapping) else level
+    return lookup(dict(zip(("weak", "middle", "strong"), values, strict=True)), chosen)
+
+
+def updates(epochs: float, *, _root_: DictConfig) -> int:
+    """Give how many updates so many epochs have in the configuration that asks.
+
+    Raises:
+        ValueError: if only the loaded data set tells.
+    """
+    if "updates" in _root_.budget:
+        return round(epochs * _root_.budget.updates)
+    samples, batching = _root_.dataset.get("train"), _root_.batching
+    if samples is None or batching is not Batching.shuffled or _root_.budget:
+        raise ValueError(
+            "how many updates an epoch has is known from the configuration only where it holds "
+            "dataset.train and batches are shuffled, or budget.updates: give a number of updates"
+        )
+    return round(epochs * math.ceil(samples / (_root_.batch_size or samples)))
+
+
 OmegaConf.register_new_resolver("survivors", survivors)
+OmegaConf.register_new_resolver("strength", strength)
+OmegaConf.register_new_resolver("updates", updates)
 OmegaConf.register_new_resolver("lookup", lookup)
 ConfigStore.instance().store(name="schema", node=Config)

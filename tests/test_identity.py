@@ -1,7 +1,12 @@
+from pathlib import Path
+
 import pytest
 from omegaconf.errors import OmegaConfBaseException
 
 from experiments.identity import has_fast_bfloat16, run_id
+from experiments.tables import read, settings_of
+
+TABLES = sorted((Path(__file__).resolve().parent.parent / "results").glob("*/runs.csv"))
 
 
 def test_the_same_configuration_has_the_same_id(settings):
@@ -11,6 +16,7 @@ def test_the_same_configuration_has_the_same_id(settings):
 def test_every_value_that_can_change_the_numbers_changes_the_id(settings):
     overrides = ["seed=1", "masks.fine.p=0.6", "optimizer.lr=0.01", "precision=float32", "epochs=7"]
     overrides += ["dataset.evaluation_seed=1", "model.norm=layer", "warmup=0.1", "masks=none"]
+    overrides += ["regulariser=channel_dropback"]
     ids = {run_id(settings())} | {run_id(settings(override)) for override in overrides}
     if not has_fast_bfloat16("cpu"):
         assert len(ids) == len(overrides)
@@ -25,6 +31,20 @@ def test_what_cannot_change_the_numbers_does_not_change_the_id(settings):
 
 def test_equal_numbers_written_differently_have_one_id(settings):
     assert run_id(settings("masks.fine.p=0")) == run_id(settings("masks.fine.p=0.0"))
+
+
+@pytest.mark.parametrize("table", TABLES, ids=lambda path: path.parent.name)
+def test_committed_runs_keep_their_ids(table):
+    rows = read(table).to_dict("records")
+    assert rows
+    assert [run_id(settings_of(row)) for row in rows] == [row["id"] for row in rows]
+
+
+def test_settings_that_say_nothing_new_leave_the_id_alone(settings):
+    plain = settings()
+    assert plain["regulariser"] == {}
+    old = {key: value for key, value in plain.items() if key not in ("regulariser", "budget")}
+    assert run_id(old) == run_id(plain)
 
 
 def test_device_and_precision_are_decided(settings):
