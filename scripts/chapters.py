@@ -4,13 +4,18 @@ from collections.abc import Iterable
 
 import pandas as pd
 
-from scripts import natural_images, non_decomposable, textures
+from scripts import natural_images, neighbours, non_decomposable, textures
 from scripts.comparison import SectionResult, compare
 from scripts.labels import Settings
 from scripts.results_table import experiments_in, of_experiment
 from scripts.sections import TEST_AUC, TEST_ERROR, TEST_F1, Metric, Section
 
-CHAPTERS = (textures.CHAPTER, non_decomposable.CHAPTER, natural_images.CHAPTER)
+CHAPTERS = (
+    textures.CHAPTER,
+    non_decomposable.CHAPTER,
+    natural_images.CHAPTER,
+    neighbours.CHAPTER,
+)
 METRICS = {"auc": TEST_AUC, "f1": TEST_F1}
 """Metrics by what runs.csv calls the one that validation chooses by, if that is not the error."""
 

@@ -65,6 +65,13 @@ class Comparison:
         return 1 if lower == self.section.metric.lower_is_better else -1
 
     @property
+    def relative_seconds(self) -> float:
+        """Give the time of a run over that of one of the baseline; NaN where there is none."""
+        if self.baseline is None or "seconds" not in self.baseline.finished:
+            return math.nan
+        return self.seconds / float(self.baseline.finished["seconds"].mean())
+
+    @property
     def task(self) -> str:
         """Give what must be said wherever a number of this arm stands."""
         return self.section.task(self.arm.settings)

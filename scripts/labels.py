@@ -7,12 +7,12 @@ from scripts.results_table import ABSENT
 
 Settings = dict[str, Any]
 
-GROUPS = ("masks", "augmentation", "model", "optimizer", "loss", "dataset")
+GROUPS = ("masks", "regulariser", "augmentation", "model", "optimizer", "loss", "dataset")
 MASKS = ("samples", "fine", "middle", "coarse")
 FIRST_FIELDS = ("_target_", "p", "size", "lr", "dims")
 OFF = {"masks": "no masks", "augmentation": "whole images"}
-CLASSES = {"RandomCrop": "random crops"}
-ALWAYS_SHOWN = {"RandomCrop": "size"}
+CLASSES = {"RandomCrop": "random crops", "code_schedule": "as in its authors' code"}
+ALWAYS_SHOWN = {"RandomCrop": "size", "ChannelDropBack": "fraction"}
 WORDS = {
     "augmentation.size": "{} px",
     "dataset.positive_fraction": "{} positive",
@@ -175,6 +175,7 @@ def _mask_label(masks: dict[str, Settings], differing: dict[str, list[str]]) -> 
 
 
 def _mask_name(name: str, fields: Settings) -> str:
+    name = name.replace("_", " ")
     if "p" in fields:
         return f"{name} {in_words(fields['p'])}"
     return name

@@ -44,7 +44,7 @@ def make_report(preset: Path) -> Report:
     chapters = [(chapter, results) for chapter, results in chapters if results]
     others = compare_sections(undeclared_sections(runs), runs, curves)
     texts, figures = [f"# Results of the preset `{preset.name}`"], list[FigurePlan]()
-    texts += [answer(chapter.claim, results) for chapter, results in chapters]
+    texts += [answer(chapter.claim, results) for chapter, results in chapters if chapter.claim]
     for chapter, results in chapters:
         text, plans = _chapter(chapter, results, preset / "pictures")
         texts.append(text)

@@ -124,7 +124,7 @@ def _row(one: Comparison) -> list[str]:
         "" if one.is_baseline else difference_with_interval(one.difference, decimals),
         "" if one.baseline is None and one.final.n else one.verdict,
         "" if math.isnan(one.skipped) else duration(one.skipped),
-        duration(one.seconds),
+        _seconds(one),
     ]
 
 
@@ -139,6 +139,12 @@ def _rival_row(one: Comparison) -> list[str]:
         difference_with_interval(one.difference, decimals),
         one.verdict,
     ]
+
+
+def _seconds(one: Comparison) -> str:
+    known = one.section.relative_seconds and not one.is_baseline
+    ratio = one.relative_seconds if known else math.nan
+    return duration(one.seconds) + ("" if math.isnan(ratio) else f" (× {ratio:.2f})")
 
 
 def _what_the_numbers_are(result: SectionResult) -> str:

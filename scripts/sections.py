@@ -113,6 +113,7 @@ class Section:
         tests_claim: whether the main arms answer the claim of the chapter.
         task: what must be said wherever a number of these runs stands.
         chooses: whether the section exists to choose the arm with the best mean.
+        relative_seconds: whether the table tells how long a run takes beside its baseline.
         figures: what draws the section's figures.
     """
 
@@ -129,6 +130,7 @@ class Section:
     tests_claim: bool = False
     task: Callable[[Settings], str] = no_task_name
     chooses: bool = False
+    relative_seconds: bool = False
     figures: tuple[FigureMaker, ...] = ()
 
     @property
@@ -148,14 +150,14 @@ class Claim:
 
 @dataclass(frozen=True)
 class Chapter:
-    """The sections that belong to one claim, and the pictures that go with them.
+    """The sections that belong to one claim, or to none, and the pictures that go with them.
 
     ``note`` says where the claim comes from, if that is not the paper's abstract. ``pictures``
     turns the folder of small arrays into figures and into lines that name what is lacking.
     """
 
     title: str
-    claim: Claim
+    claim: Claim | None
     sections: tuple[Section, ...]
     note: str = ""
     pictures: Callable[[Path], tuple[list[FigurePlan], list[str]]] | None = None
