@@ -9,7 +9,7 @@ from scripts.arms import Arm
 from scripts.comparison import SectionResult
 from scripts.intervals import Interval
 from scripts.labels import class_name
-from scripts.line_figure import Line, draw_lines
+from scripts.line_figure import Line, Panel, draw_lines
 from scripts.sections import VALIDATION_ERROR, Chapter, FigurePlan, Section
 from scripts.textures import texture_task
 
@@ -28,7 +28,7 @@ def against_width(result: SectionResult) -> list[FigurePlan]:
         return []
 
     def draw() -> Figure:
-        drawn = draw_lines({"width": lines}, result.section.metric)
+        drawn = draw_lines([Panel("width", lines)], result.section.metric)
         axes, widths = drawn.axes[0], sorted({x for line in lines for x in line.x})
         axes.set_xscale("log", base=2)
         axes.set_xticks(widths, [f"{width:g}" for width in widths])
