@@ -90,7 +90,7 @@ def test_where_it_does_not_pay_it_is_dense_bit_for_bit(x):
 
 
 def test_a_count_of_operations_chooses_by_p_and_by_the_masks_above():
-    x = torch.randn(2, 1, 256, 256)
+    x = torch.randn(8, 1, 256, 256)
     used = {}
     for p_fine, p_coarse in [(0.5, 0), (0.97, 0), (0.5, 0.99)]:
         model = TextureNet(channels=16, norm="none")
@@ -208,7 +208,7 @@ def test_a_masked_stage_keeps_only_its_input():
 
 def test_masked_samples_are_not_kept():
     torch.manual_seed(0)
-    model, x = SmallConvNet(channels=8), torch.randn(400, 3, 32, 32)
+    model, x = SmallConvNet(channels=16), torch.randn(500, 3, 32, 32)
     place(model, {"": Backdrop(0.95, "sample")})
     dense = saved_bytes(model, x)
     with survivors(model) as skip:

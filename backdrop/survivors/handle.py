@@ -47,7 +47,7 @@ def survivors(model: nn.Module) -> "Survivors":
         >>> model = nn.Sequential(nn.Conv2d(3, 32, 3, 2), nn.ReLU(), nn.Conv2d(32, 8, 3))
         >>> _ = place(model, {"1": Backdrop(0.95, "sample+spatial")})
         >>> skip = survivors(model)
-        >>> model(torch.randn(4, 3, 128, 128)).sum().backward()
+        >>> model(torch.randn(32, 3, 128, 128)).sum().backward()
         >>> skip.used
         {'1': 'survivors'}
     """

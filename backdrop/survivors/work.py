@@ -14,7 +14,7 @@ from backdrop.survivors.stage import Stage
 # In multiply-adds: what it costs to read and write an element, and to treat a stage in this way at
 # all. Work on patches is dearer than on whole maps by a factor. Measured on one processor core.
 ELEMENT = 32
-STAGE = 4e7
+STAGE = 1.5e8
 PATCHES = 1.25
 
 
