@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -40,16 +41,23 @@ def _check(settings: Settings) -> None:
     for key, least in {"epochs": 1, "batch_size": 1, "evaluations": 1, "seed": 0}.items():
         if settings[key] is not None and settings[key] < least:
             raise ValueError(f"{key} must be at least {least}; got {settings[key]}")
-    for kind, amount in settings["budget"].items():
-        if kind not in ("updates", "passes") or len(settings["budget"]) > 1:
-            raise ValueError(f"budget must hold updates or passes; got {settings['budget']}")
-        if isinstance(amount, bool | str) or amount <= 0:
-            raise ValueError(f"budget.{kind} must be a positive number; got {amount!r}")
+    _check_budget(settings["budget"])
     if not 0 <= settings["warmup"] < 1:
         raise ValueError(f"warmup must be in [0, 1); got {settings['warmup']}")
     threads = settings["system"]["threads"]
     if threads is not None and threads < 1:
         raise ValueError(f"system.threads must be at least 1 or null; got {threads}")
+
+
+def _check_budget(budget: Settings) -> None:
+    for kind, amount in budget.items():
+        if kind not in ("updates", "passes") or len(budget) > 1:
+            raise ValueError(f"budget must hold updates or passes; got {budget}")
+        number = isinstance(amount, int | float) and not isinstance(amount, bool)
+        if not number or not 0 < amount < math.inf:
+            raise ValueError(f"budget.{kind} must be a positive number; got {amount!r}")
+        if kind == "updates" and amount != int(amount):
+            raise ValueError(f"budget.updates must be a whole number; got {amount}")
 
 
 def has_fast_bfloat16(device: str) -> bool:
