@@ -1,6 +1,7 @@
 """Tiny configurations, so that a run takes a fraction of a second."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,13 @@ TINY = [
     "epochs=6",
     "batch_size=5",
 ]
+SCORED = [
+    "experiment=auc/tuning_digits_updates",  # 800 rows, 8 of them positive; needs no files
+    "model.widths=[8]",
+    "optimizer.lr=0.01",
+    "epochs=6",
+    "batch_size=20",
+]
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -34,11 +42,18 @@ def _one_thread() -> None:
 @pytest.fixture
 def settings(tmp_path: Path) -> Callable[..., dict[str, Any]]:
     """Give a function from overrides to the settings of a tiny run under ``tmp_path``."""
-    folders = [f"system.runs={tmp_path / 'runs'}", f"system.data={tmp_path / 'data'}"]
+    return partial(composed, TINY, tmp_path)
+
+
+@pytest.fixture
+def scored_settings(tmp_path: Path) -> Callable[..., dict[str, Any]]:
+    """Give a function from overrides to the settings of a tiny run on scores: no files needed."""
+    return partial(composed, SCORED, tmp_path)
+
+
+def composed(base: Sequence[str], folder: Path, *overrides: str) -> dict[str, Any]:
+    """Give the settings of a run whose data and directory are under ``folder``."""
+    folders = [f"system.runs={folder / 'runs'}", f"system.data={folder / 'data'}"]
     folders += ["system.threads=1"]  # the same bits in whatever process
-
-    def tiny(*overrides: str) -> dict[str, Any]:
-        with initialize_config_dir(CONF, version_base="1.3"):
-            return resolve(compose("train", [*TINY, *folders, *overrides]))
-
-    return tiny
+    with initialize_config_dir(CONF, version_base="1.3"):
+        return resolve(compose("train", [*base, *folders, *overrides]))
