@@ -37,10 +37,13 @@ def reproduce(preset: str, results: Path, processes: int | None, wanted: str = "
 
 
 def with_data(jobs: list[Job], runs: Path) -> list[Job]:
-    """Fetch what runs need; give those that have it, and mark and name the others."""
+    """Fetch what unfinished runs need; leave out, mark and name those that cannot have it."""
     problems: dict[tuple[str, ...], str] = {}
     possible = []
     for job in jobs:
+        if RunStore(runs, job.id).result() is not None:
+            possible.append(job)
+            continue
         dataset = construct("dataset", job.settings["dataset"])
         data = (type(dataset).__name__, getattr(dataset, "name", ""))
         if data not in problems:
@@ -57,8 +60,8 @@ def with_data(jobs: list[Job], runs: Path) -> list[Job]:
 def _problem(dataset: Any, folder: Path) -> str:
     try:
         getattr(dataset, "prepare", lambda folder: None)(folder)
-    except FileNotFoundError as error:
-        return f"FileNotFoundError: {' '.join(str(error).split())}"
+    except (OSError, ValueError) as error:
+        return f"{type(error).__name__}: {' '.join(str(error).split())}"
     return ""
 
 
