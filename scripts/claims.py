@@ -82,7 +82,8 @@ def conclusion(claim: Claim, tested: Sequence[Comparison]) -> str:
         return f"is reversed in all of {total}." if len(decided) > 1 else "is reversed."
     if not gains:
         tail = f"; it is reversed in {len(losses)}." if losses else "."
-        return f"was not found in any of {total}{tail}"
+        where = f"any of {total}" if len(decided) > 1 else "the one comparison made"
+        return f"was not found in {where}{tail}"
     tail = f", is reversed in {len(losses)}" if losses else ""
     text = f"holds in {len(gains)} of {total}{tail}, and was not found in the others."
     if len(gains) + len(losses) == len(decided):
