@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from backdrop.streams import stream_seed
 from experiments.batches import Batches
@@ -90,9 +90,8 @@ def train_epoch(
         batch = _batch(train, indices, seed, step, parts)
         try:
             sums.append(train_step(settings, parts, batch, step))
-        except ValueError as error:
-            error.add_note(f"at step {step} (steps count from 0)")
-            raise
+        except ValueError as problem:
+            raise ValueError(f"at step {step} (steps count from 0): {problem}") from problem
     row = _averages(torch.stack(sums).tolist(), first)
     if batches.needs_both_classes:
         row["skipped"] = batches.skipped - skipped
@@ -170,7 +169,10 @@ def _add_evaluations(row: Row, settings: Settings, parts: Parts, splits: dict[st
     start = time.perf_counter()
     names = [name for name in splits if name != "train" or "error" not in row["train"]]
     chosen = {name: splits[name] for name in names}
-    found = evaluate(parts.model, parts.loss, chosen, partial(autocast, settings))
+    try:
+        found = evaluate(parts.model, parts.loss, chosen, partial(autocast, settings))
+    except ValueError as problem:
+        raise ValueError(f"in the evaluation after epoch {row['epoch']}: {problem}") from problem
     row["train"] |= {k: v for k, v in found.pop("train", {}).items() if k != "loss"}
     row |= found
     row["evaluation_seconds"] = round(time.perf_counter() - start, 4)
@@ -179,11 +181,13 @@ def _add_evaluations(row: Row, settings: Settings, parts: Parts, splits: dict[st
 def _check_metric(settings: Settings, parts: Parts, inputs: Tensor) -> None:
     outputs = predict(parts.model, inputs, partial(autocast, settings))
     allowed = ("auc", "f1") if is_scores(outputs) else ("error",)
+    of = f"for outputs of shape {tuple(outputs.shape)}"
     if settings["metric"] not in allowed:
         raise ConfigurationError(
-            f"metric must be {' or '.join(allowed)} for outputs of shape {tuple(outputs.shape)}; "
-            f"got {settings['metric']}"
+            f"metric must be {' or '.join(allowed)} {of}; got {settings['metric']}"
         )
+    if is_scores(outputs) and isinstance(parts.loss, nn.CrossEntropyLoss):
+        raise ConfigurationError(f"loss: CrossEntropyLoss takes (N, classes), not scores, {of}")
 
 
 def _batch(train: Split, indices: Tensor | slice, seed: int, step: int, parts: Parts) -> Split:

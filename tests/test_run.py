@@ -1,6 +1,7 @@
 """One run: finished, interrupted, asked for twice, failed."""
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -232,3 +233,61 @@ def test_masks_change_training_from_the_first_step_on(settings):
     first, second = (store_of(each).metrics() for each in (plain, masked))
     assert first[0]["gradient_norm"] != second[0]["gradient_norm"]
     assert first[-1]["train"] != second[-1]["train"]
+
+
+def test_a_run_on_scores_is_finished_and_the_same_bits_again(scored_settings, tmp_path):
+    first, again = scored_settings(), scored_settings(f"system.runs={tmp_path / 'again'}")
+    result = run(first)
+    assert numbers(result) == numbers(run(again))
+    assert without_times(store_of(first).metrics()) == without_times(store_of(again).metrics())
+    rows = store_of(first).metrics()
+    assert result["skipped"] == sum(row["skipped"] for row in rows) > 0
+    evaluated = [row for row in rows if "test" in row]
+    assert set(evaluated[-1]["train"]) == {"loss", "auc", "f1"}
+    assert set(result["final"]["test"]) == {"loss", "auc", "f1"}
+    best = max(row["validation"]["auc"] for row in evaluated)
+    assert result["selected"]["validation"]["auc"] == best
+
+
+@pytest.mark.parametrize("arm", ["minibatch", "sample_masks", "stratified", "cross_entropy"])
+def test_every_arm_on_scores_resumes_to_the_same_numbers(scored_settings, tmp_path, arm):
+    sized = [] if arm == "sample_masks" else ["batch_size=20"]
+    overrides = (f"arm={arm}", "system.checkpoint_seconds=0", *sized)
+    whole = scored_settings(*overrides, f"system.runs={tmp_path / 'whole'}")
+    broken = scored_settings(*overrides)
+    expected = run(whole)
+    with pytest.raises(Interrupted):
+        run(broken, interrupt_after(3))
+    assert numbers(run(broken)) == numbers(expected)
+    assert without_times(store_of(broken).metrics()) == without_times(store_of(whole).metrics())
+    assert ("skipped" in expected) is (arm != "cross_entropy")
+    if arm == "minibatch":
+        assert expected["skipped"] > 0
+
+
+def test_masks_of_samples_change_training_on_scores(scored_settings):
+    arms = [scored_settings(f"arm={arm}") for arm in ("full_batch", "sample_masks")]
+    plain, masked = (run(each)["train"]["loss"] for each in arms)
+    assert plain != masked
+
+
+def test_a_run_learns_to_rank(scored_settings):
+    assert run(scored_settings("arm=full_batch"))["final"]["test"]["auc"] > 0.9
+
+
+DIVERGES = ("optimizer=sgd", "optimizer.lr=1e38", "~optimizer.fused", "warmup=0")
+
+
+def test_a_score_that_is_not_a_number_stops_the_run_and_names_the_step(scored_settings):
+    tiny = scored_settings(*DIVERGES)
+    with pytest.raises(ValueError, match=r"at step \d+ .*: scores must be finite"):
+        run(tiny)
+    assert store_of(tiny).result() is None
+    assert re.search(r"ValueError: at step \d+ .*: scores must be finite", store_of(tiny).failure())
+
+
+def test_scores_that_cannot_be_evaluated_stop_the_run_and_name_the_epoch(scored_settings):
+    tiny = scored_settings(*DIVERGES, "epochs=1", "budget.updates=1")
+    with pytest.raises(ValueError, match=r"in the evaluation after epoch 1: .*NaN"):
+        run(tiny)
+    assert store_of(tiny).result() is None
