@@ -15,7 +15,7 @@ from scripts.sections import Metric
 
 MOST_BANDS = 3
 SHARE = "share"
-SCALES = {"optimizer.lr": "log", SHARE: "logit"}
+SCALES = {"optimizer.lr": "log", "width": "log", SHARE: "logit"}
 
 
 @dataclass(frozen=True)

@@ -3,13 +3,12 @@
 from collections import defaultdict
 from functools import partial
 
-from matplotlib.figure import Figure
-
 from scripts.arms import Arm
 from scripts.comparison import SectionResult
 from scripts.intervals import Interval
-from scripts.labels import class_name
+from scripts.labels import Settings, class_name
 from scripts.line_figure import Line, Panel, draw_lines
+from scripts.natural_images import cifar_task
 from scripts.sections import VALIDATION_ERROR, Chapter, FigurePlan, Section
 from scripts.textures import texture_task
 
@@ -26,19 +25,18 @@ def against_width(result: SectionResult) -> list[FigurePlan]:
     ]
     if not lines or max(len(line.x) for line in lines) < 2:
         return []
-
-    def draw() -> Figure:
-        drawn = draw_lines([Panel("width", lines)], result.section.metric)
-        axes, widths = drawn.axes[0], sorted({x for line in lines for x in line.x})
-        axes.set_xscale("log", base=2)
-        axes.set_xticks(widths, [f"{width:g}" for width in widths])
-        return drawn
-
     caption = (
         f"Mean {result.section.metric.label} and its 95 % interval over the seeds against the "
         "width of both hidden layers."
     )
-    return [FigurePlan(f"{result.section.slug}_against_width", caption, draw)]
+    panel = Panel("width", lines)
+    return [
+        FigurePlan(
+            f"{result.section.slug}_against_width",
+            caption,
+            lambda: draw_lines([panel], result.section.metric, title=result.task),
+        )
+    ]
 
 
 def method(arm: Arm) -> str:
@@ -54,9 +52,12 @@ def method(arm: Arm) -> str:
     return ", ".join(dict.fromkeys(map(class_name, targets))) or "no masks"
 
 
-_section = partial(
-    Section, treatments=("masks", "regulariser"), task=texture_task, relative_seconds=True
-)
+def task(settings: Settings) -> str:
+    """Say how the task of a run falls short of the original one."""
+    return texture_task(settings) or cifar_task(settings)
+
+
+_section = partial(Section, treatments=("masks", "regulariser"), task=task, relative_seconds=True)
 _tuning = partial(_section, metric=VALIDATION_ERROR)
 
 _STRENGTHS = (

@@ -87,8 +87,9 @@ def _claim_summary(chapter: Chapter, compared: Sequence[tuple[Comparison, str]])
     """Write the comparisons of a chapter; what holds for all of them stands above the table."""
     tasks = {one.task for one, _ in compared}
     shared = tasks.pop() if len(tasks) == 1 else ""
-    claim = chapter.claim and f"**Claim {chapter.claim.letter}**, that {chapter.claim.statement}:"
-    above = " ".join(filter(None, [claim or f"**{chapter.title}**:", task_note(shared)]))
+    claim = chapter.claim
+    about = f"**Claim {claim.letter}**, that {claim.statement}:" if claim else f"{chapter.title}:"
+    above = " ".join(filter(None, [about, task_note(shared)]))
     labels = listed(list(dict.fromkeys(one.section.metric.label for one, _ in compared)))
     header = ["experiment", "net, optimizer", "arm", labels, "of the other"]
     header += ["difference, paired", "verdict", "command"]
