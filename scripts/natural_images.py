@@ -62,6 +62,13 @@ SECTIONS = (
         "but those for validation.",
         figures=(learning_curves,),
     ),
+    _tested(
+        "cifar/resnet18",
+        "CIFAR-10, ResNet-18",
+        "Masks after the modules that see 7 and 27 pixels, in torchvision's ResNet-18, on 5,000 "
+        "images.",
+        figures=(learning_curves,),
+    ),
     _section(
         "cifar/grid",
         "CIFAR-10, both probabilities",
