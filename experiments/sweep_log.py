@@ -62,12 +62,18 @@ def describe(result: dict[str, Any], metric: str) -> str:
 
 
 def report_failures(log: SweepLog) -> int:
-    """Print the failed jobs; give the exit status."""
+    """Print the failed jobs, and how many never came to an end; give the exit status."""
     failures = log.failures()
+    head, *ended = log.lines()
     if failures:
-        print(f"{len(failures)} of {len(log.lines()) - 1} runs failed:", file=sys.stderr)
+        print(f"{len(failures)} of {len(ended)} runs failed:", file=sys.stderr)
         print("\n".join(f"  {line}" for line in failures), file=sys.stderr)
-    return 1 if failures else 0
+    if killed := head["jobs"] - len(ended):
+        print(
+            f"{killed} of {head['jobs']} runs did not end; the same command goes on with them",
+            file=sys.stderr,
+        )
+    return 1 if failures or killed else 0
 
 
 def expand(overrides: list[str]) -> list[list[str]]:

@@ -14,6 +14,7 @@ from experiments.identity import run_id
 from experiments.rerun import find
 from experiments.run_store import RunStore
 from experiments.sweep import Job, plan, run_all
+from experiments.sweep_log import SweepLog, report_failures
 from experiments.tables import read
 from tests.conftest import TINY
 
@@ -165,3 +166,12 @@ def test_a_sweep_of_ones_own_is_collected(tmp_path):
     table = read(Path(collected.stdout.strip()) / "runs.csv")
     assert len(table) == 4
     assert set(table["status"]) == {"finished"}
+
+
+def test_a_job_that_was_killed_is_missed_in_the_log(tmp_path, capsys):
+    log = SweepLog.create(tmp_path, 2, "multirun")
+    log.add("abc", "seed=0", "validation error 0.100 in 1 s")
+    assert report_failures(log) == 1
+    assert "1 of 2 runs did not end" in capsys.readouterr().err
+    log.add("def", "seed=1", "validation error 0.200 in 1 s")
+    assert report_failures(log) == 0
