@@ -27,11 +27,11 @@ class YDrop:
     half, ``units // 2``, is dropped with probability p_low and the upper half with p_high, drawn
     anew for each layer and step:
 
-    .. math:: p_\text{low} = \min(0.10 + |\epsilon|, 0.5), \quad
-        p_\text{high} = \min(0.60 + |\epsilon'|, 0.9), \quad
-        \epsilon, \epsilon' \sim \mathcal{N}(0, 0.05^2).
+    .. math:: p_\text{low} = c \min(0.10 + |\epsilon|, 0.5), \quad
+        p_\text{high} = c \min(0.60 + |\epsilon'|, 0.9), \quad
+        \epsilon, \epsilon' \sim \mathcal{N}(0, 0.05^2),
 
-    In training the output h of a layer, before its activation, becomes
+    with c the ``strength``. In training the output h of a layer, before its activation, becomes
 
     .. math:: h_k m_k / s_k, \qquad m_k \sim \mathrm{Bernoulli}(1 - p_k),
 
@@ -43,8 +43,9 @@ class YDrop:
 
     In eval mode, and so in the pass that measures conductances, it is the identity. From Georgiou,
     Paraskevopoulos & Potamianos, Y-Drop: A Conductance based Dropout for fully connected layers,
-    arXiv:2409.09088; this follows an author's older code and summaries. The paper's own settings
-    are unknown; ``scale="exact"`` is ours.
+    arXiv:2409.09088; this follows an author's older code and summaries, which have ``strength=1``
+    and ``scale="ema"``, with an alpha from 1e-2 to 1e-6. The paper's own settings are unknown;
+    ``scale="exact"`` and weaker strengths are ours.
 
     Layers of the drop are placed by forward hooks, as by :func:`~backdrop.place`: names and
     state_dict of the model stay as they are. Masks come from torch's global stream, as those of
@@ -60,6 +61,7 @@ class YDrop:
             others; probabilities are drawn at each.
         n: the number of steps on the path from a zero input.
         samples: conductances are measured on the first so many samples of the batch.
+        strength: the factor on p_low and p_high, in (0, 1]; without effect on the warm-up.
         scale: ``"exact"`` or ``"ema"``.
         alpha: the weight of the newest value in ``"ema"``, in (0, 1]; without effect otherwise.
         generator: the source of p_low and p_high, by default torch's global stream on the CPU.
@@ -93,6 +95,7 @@ class YDrop:
         every: int = 1,
         n: int = 5,
         samples: int = 12,
+        strength: float = 1.0,
         scale: Scale = "exact",
         alpha: float = 0.01,
         generator: torch.Generator | None = None,
@@ -101,6 +104,7 @@ class YDrop:
         self.every = checked_integer("every", every, 1)
         self.n = checked_integer("n", n, 1)
         self.samples = checked_integer("samples", samples, 1)
+        self.strength = checked_number("strength", strength, "(0, 1]")
         if scale not in ("exact", "ema"):
             raise ValueError(f"scale must be 'exact' or 'ema', got {scale!r}")
         self.scale = scale
@@ -184,7 +188,7 @@ class YDrop:
         device = None if self.generator is None else self.generator.device
         noise = torch.randn(2, generator=self.generator, device=device).abs() * _SPREAD
         low, high = (
-            min(least + extra, most)
+            self.strength * min(least + extra, most)
             for (least, most), extra in zip((_LOW, _HIGH), noise.tolist(), strict=True)
         )
         upper = conductance.argsort(stable=True)[len(conductance) // 2 :]

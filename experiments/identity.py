@@ -13,6 +13,7 @@ SCHEMA = 1  # raise when the same configuration comes to mean other numbers
 NEUTRAL: dict[str, Any] = {
     "batching": "shuffled",
     "budget": {},
+    "measures": {},
     "metric": "error",
     "regulariser": {},
 }

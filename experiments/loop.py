@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from backdrop.streams import stream_seed
 from experiments.batches import Batches
-from experiments.build import ConfigurationError, Parts
+from experiments.build import ConfigurationError, Parts, construct
 from experiments.evaluation import Split, error, evaluate, is_scores, loss_of, predict
 from experiments.identity import Settings
 from experiments.run_store import Row, RunStore
@@ -60,7 +60,18 @@ def train(settings: Settings, parts: Parts, store: RunStore, report: Callable[[R
             store.save_checkpoint(_state(parts, epoch))
             saved = time.monotonic()
         report(row)
-    return summarise(store.metrics(), settings["metric"])
+    result = summarise(store.metrics(), settings["metric"])
+    if settings["measures"]:
+        result["measured"] = measured(settings, parts, splits["validation"])
+    return result
+
+
+def measured(settings: Settings, parts: Parts, split: Split) -> Row:
+    """Give what ``measures`` asks to know of the trained model, on one set."""
+    return {
+        name: construct(f"measures.{name}", node, parts.model, *split)
+        for name, node in settings["measures"].items()
+    }
 
 
 def batches_of(settings: Settings, parts: Parts, targets: Tensor) -> Batches:

@@ -48,6 +48,7 @@ class Choices:
     p: float = 0.9  # share of the samples that an update does without
     rates: dict[str, Any] = field(default_factory=dict)  # learning rates by arm, and by p
     level: Any = "middle"  # how strong an arm is: weak, middle or strong; or this by arm
+    strengths: dict[str, Any] = field(default_factory=dict)  # levels by arm, and by width
     places: dict[str, str] = field(
         default_factory=dict
     )  # modules of the model after which masks go
@@ -83,6 +84,7 @@ class Config:
     metric: Metric = Metric.error
     warmup: float = 0.05  # part of training over which the learning rate rises; then a cosine to 0
     evaluations: int = 10  # times that the validation and test sets are looked at
+    measures: dict[str, Any] = field(default_factory=dict)  # of the trained model, on validation
     device: Device = Device.auto
     precision: Precision = Precision.auto
     choices: Choices = field(default_factory=Choices)

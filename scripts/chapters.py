@@ -1,11 +1,12 @@
 """All chapters of the report; a new experiment joins by a section, a new claim by a chapter."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import pandas as pd
 
 from scripts import natural_images, neighbours, non_decomposable, textures
 from scripts.comparison import SectionResult, compare
+from scripts.costs import Cost
 from scripts.labels import Settings
 from scripts.results_table import experiments_in, of_experiment
 from scripts.sections import TEST_AUC, TEST_ERROR, TEST_F1, Metric, Section
@@ -27,11 +28,15 @@ def task(settings: Settings) -> str:
 
 
 def compare_sections(
-    sections: Iterable[Section], runs: pd.DataFrame, curves: pd.DataFrame
+    sections: Iterable[Section],
+    runs: pd.DataFrame,
+    curves: pd.DataFrame,
+    costs: Sequence[Cost] = (),
 ) -> list[SectionResult]:
     """Compare the arms of those sections whose experiments are among ``runs``."""
     present = set(experiments_in(runs))
-    return [compare(section, runs, curves) for section in sections if section.experiment in present]
+    chosen = [section for section in sections if section.experiment in present]
+    return [compare(section, runs, curves, costs) for section in chosen]
 
 
 def section_of(experiment: str, runs: pd.DataFrame) -> Section:

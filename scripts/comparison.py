@@ -1,12 +1,14 @@
 """Compare the arms of a section with their baselines, and write the comparison as a table."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
 import pandas as pd
 
 from scripts.arms import Arm, baseline_of, split_into_arms
+from scripts.costs import Cost
 from scripts.intervals import Interval, paired_differences, per_seed, t_interval, verdict
 from scripts.results_table import of_experiment
 from scripts.sections import Section
@@ -18,7 +20,8 @@ class Comparison:
 
     ``baseline`` is None where none fits, and the arm itself where the arm is a baseline;
     ``difference`` is None in both cases. In place of the baseline a rival may stand; ``against``
-    is then the name that the section gives it. ``skipped`` batches are counted a run.
+    is then the name that the section gives it. ``skipped`` batches are counted a run. ``costs``
+    are those of a step of the arm, where its section shows them.
     """
 
     section: Section
@@ -32,6 +35,7 @@ class Comparison:
     skipped: float
     difference: Interval | None
     against: str = ""
+    costs: tuple[Cost, ...] = ()
 
     @property
     def is_baseline(self) -> bool:
@@ -63,13 +67,6 @@ class Comparison:
             return 0
         lower = self.difference.high < 0
         return 1 if lower == self.section.metric.lower_is_better else -1
-
-    @property
-    def relative_seconds(self) -> float:
-        """Give the time of a run over that of one of the baseline; NaN where there is none."""
-        if self.baseline is None or "seconds" not in self.baseline.finished:
-            return math.nan
-        return self.seconds / float(self.baseline.finished["seconds"].mean())
 
     @property
     def task(self) -> str:
@@ -139,12 +136,20 @@ class SectionResult:
         return sorted({kind for arm in self.arms for kind in arm.finished["hardware"]})
 
 
-def compare(section: Section, runs: pd.DataFrame, curves: pd.DataFrame) -> SectionResult:
+def compare(
+    section: Section, runs: pd.DataFrame, curves: pd.DataFrame, costs: Sequence[Cost] = ()
+) -> SectionResult:
     """Compare the arms of ``section`` among ``runs``, a whole preset's."""
     own = of_experiment(runs, section.experiment)
     arms = split_into_arms(own, section.treatments, section.name)
     comparisons = [
-        _compare_arm(section, arm, baseline_of(arm, arms, section.baseline)) for arm in arms
+        _compare_arm(
+            section,
+            arm,
+            baseline_of(arm, arms, section.baseline),
+            costs=_costs_of(arm, section, costs),
+        )
+        for arm in arms
     ]
     rivals = [
         _compare_arm(section, arm, rival, against)
@@ -172,7 +177,13 @@ def _table(result: SectionResult, comparisons: list[Comparison]) -> pd.DataFrame
     return rows if result.counts_skipped else rows.drop(columns="skipped", errors="ignore")
 
 
-def _compare_arm(section: Section, arm: Arm, baseline: Arm | None, against: str = "") -> Comparison:
+def _compare_arm(
+    section: Section,
+    arm: Arm,
+    baseline: Arm | None,
+    against: str = "",
+    costs: tuple[Cost, ...] = (),
+) -> Comparison:
     metric = section.metric
     difference = None
     if baseline is not None and baseline is not arm:
@@ -189,7 +200,15 @@ def _compare_arm(section: Section, arm: Arm, baseline: Arm | None, against: str 
         skipped=_mean(arm, "skipped"),
         difference=difference,
         against=against,
+        costs=costs,
     )
+
+
+def _costs_of(arm: Arm, section: Section, costs: Sequence[Cost]) -> tuple[Cost, ...]:
+    if section.benchmark is None:
+        return ()
+    wanted = section.benchmark(section.experiment, arm.settings)
+    return tuple(cost for cost in costs if (cost.comparison, cost.variant) == wanted)
 
 
 def _pairs(arm: Arm, baseline: Arm, column: str) -> list[float]:

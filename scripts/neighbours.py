@@ -5,31 +5,49 @@ from functools import partial
 
 from scripts.arms import Arm
 from scripts.comparison import SectionResult
-from scripts.intervals import Interval
-from scripts.labels import Settings, class_name
+from scripts.intervals import Interval, per_seed, t_interval
+from scripts.labels import Settings, class_name, masks_of
 from scripts.line_figure import Line, Panel, draw_lines
 from scripts.natural_images import cifar_task
-from scripts.sections import VALIDATION_ERROR, Chapter, FigurePlan, Section
+from scripts.sections import (
+    VALIDATION_ERROR,
+    Chapter,
+    FigurePlan,
+    Metric,
+    Section,
+    any_treated_arm,
+)
 from scripts.textures import texture_task
+
+DROPOUT = ("first_dropout", "second_dropout")
+ARMS = {
+    "none": (),
+    "dropout": DROPOUT,
+    "dropout_with_input": ("input_dropout", *DROPOUT),
+    "spatial_dropout": ("first_spatial_dropout", "second_spatial_dropout"),
+    "dropblock": ("first_dropblock", "second_dropblock"),
+    "backdrop": ("fine", "coarse"),
+    "backdrop_and_dropout": ("fine", "coarse", *DROPOUT),
+    "fine_stage": ("fine",),
+    "fine_stage_and_dropout": ("fine", "input_dropout", *DROPOUT),
+}
+"""The masks of those arms of conf/arm that have no regulariser."""
+
+CONDUCTANCE = "measured.conductance."
+HIGH_CONDUCTANCE = Metric(
+    "conductance", "share of units of high conductance", "share", "", "", lower_is_better=False
+)
 
 
 def against_width(result: SectionResult) -> list[FigurePlan]:
     """Plan the error of each method against the width of the hidden layers."""
-    points: dict[str, dict[float, Interval]] = defaultdict(dict)
-    for one in result.comparisons:
-        if one.final.n:
-            points[method(one.arm)][float(one.arm.settings["model.widths"][0])] = one.final
-    lines = [
-        Line(name, tuple(sorted(found)), tuple(found[x] for x in sorted(found)))
-        for name, found in points.items()
-    ]
-    if not lines or max(len(line.x) for line in lines) < 2:
+    panel = Panel("width", _lines(result, result.section.metric.final))
+    if not _drawable(panel):
         return []
     caption = (
         f"Mean {result.section.metric.label} and its 95 % interval over the seeds against the "
         "width of both hidden layers."
     )
-    panel = Panel("width", lines)
     return [
         FigurePlan(
             f"{result.section.slug}_against_width",
@@ -37,6 +55,46 @@ def against_width(result: SectionResult) -> list[FigurePlan]:
             lambda: draw_lines([panel], result.section.metric, title=result.task),
         )
     ]
+
+
+def high_conductance(result: SectionResult) -> list[FigurePlan]:
+    """Plan the share of units of high conductance in each hidden layer against its width."""
+    panels = [
+        Panel("width", _lines(result, column), title=column.removeprefix(CONDUCTANCE))
+        for column in sorted(result.runs)
+        if column.startswith(CONDUCTANCE)
+    ]
+    if not panels or not all(map(_drawable, panels)):
+        return []
+    caption = (
+        "Mean share of a hidden layer's units whose conductance in the trained net, averaged over "
+        "validation samples, is at least a tenth of the layer's highest, and its 95 % interval "
+        "over the seeds. The measure is ours: how the paper on Y-Drop counts is unknown."
+    )
+    return [
+        FigurePlan(
+            f"{result.section.slug}_high_conductance",
+            caption,
+            lambda: draw_lines(panels, HIGH_CONDUCTANCE, title=result.task),
+        )
+    ]
+
+
+def _lines(result: SectionResult, column: str) -> list[Line]:
+    """Give a column's mean over the seeds against the width, a line for each method."""
+    points: dict[str, dict[float, Interval]] = defaultdict(dict)
+    for arm in result.arms:
+        if len(arm.finished):
+            width = float(arm.settings["model.widths"][0])
+            points[method(arm)][width] = t_interval(per_seed(arm.finished, column).tolist())
+    return [
+        Line(name, tuple(sorted(found)), tuple(found[x] for x in sorted(found)))
+        for name, found in points.items()
+    ]
+
+
+def _drawable(panel: Panel) -> bool:
+    return max((len(line.x) for line in panel.lines), default=0) > 1
 
 
 def method(arm: Arm) -> str:
@@ -52,13 +110,35 @@ def method(arm: Arm) -> str:
     return ", ".join(dict.fromkeys(map(class_name, targets))) or "no masks"
 
 
+def arm_of(settings: Settings) -> str:
+    """Give what conf/arm calls the masks or regulariser of a run; empty if it has no name there."""
+    regulariser = class_name(settings.get("regulariser._target_", ""))
+    if regulariser == "ChannelDropBack":
+        return "channel_dropback" + "_code" * (settings["regulariser.form"] == "code")
+    if regulariser == "YDrop":
+        return "ydrop"
+    found = set(masks_of(settings))
+    return next((arm for arm, masks in ARMS.items() if set(masks) == found), "")
+
+
+def benchmark(experiment: str, settings: Settings) -> tuple[str, str]:
+    """Name the comparison and variant that time the steps of an arm; widths are apart."""
+    widths = settings.get("model.widths")
+    return f"{experiment}/{widths[0]}" if widths else experiment, arm_of(settings)
+
+
+def has_regulariser(arm: Arm) -> bool:
+    """Choose the arms with something that acts at every step, which masks do not count as."""
+    return "regulariser._target_" in arm.settings
+
+
 def task(settings: Settings) -> str:
     """Say how the task of a run falls short of the original one."""
     return texture_task(settings) or cifar_task(settings)
 
 
-_section = partial(Section, treatments=("masks", "regulariser"), task=task, relative_seconds=True)
-_tuning = partial(_section, metric=VALIDATION_ERROR)
+_section = partial(Section, treatments=("masks", "regulariser"), task=task, benchmark=benchmark)
+_tuning = partial(_section, metric=VALIDATION_ERROR, benchmark=None)
 
 _STRENGTHS = (
     "Each method takes the strength of three that has the lowest validation error on other seeds "
@@ -78,6 +158,7 @@ SECTIONS = (
         "What else draws at random in training, in the place of the gradient masks or beside them, "
         "on the small texture task: dropout of single activations, channels and squares after both "
         "stages, and ChannelDropBack as described and as in its authors' code. " + _STRENGTHS,
+        main=any_treated_arm,
     ),
     _section(
         "neighbours/cifar",
@@ -86,16 +167,18 @@ SECTIONS = (
         "all-convolutional net put it: on the image and after both stages. The gradient mask sits "
         "after the first stage only, which had been chosen before out of nine pairs of "
         "probabilities. " + _STRENGTHS,
+        main=any_treated_arm,
     ),
     *(
         _section(
             f"neighbours/mlp_{name}",
             f"Y-Drop and dropout: {name}",
             f"Dropout and Y-Drop in the two hidden layers of a multi-layer perceptron, on {data}, "
-            "at three widths. The strength is chosen for each width out of three; for Y-Drop these "
-            "are ways to scale what is left, since its published form has no strength. The "
-            "learning rate is Adam's customary 0.001 and not tuned.",
-            figures=(against_width,),
+            "at three widths. The strength is chosen for each width out of three; that of Y-Drop "
+            "is a factor on its drop probabilities, and the strongest has an author's own. "
+            "The learning rate is Adam's customary 0.001 and not tuned.",
+            main=has_regulariser,
+            figures=(against_width, high_conductance),
         )
         for name, data in _TABLES.items()
     ),

@@ -2,8 +2,8 @@
 
     python -m scripts.report results/laptop
 
-It reads runs.csv, curves.csv and pictures/ and writes tables/, figures/ and REPORT.md beside them,
-the same bytes each time in one environment.
+It reads runs.csv, curves.csv and pictures/, and results/bench, and writes tables/, figures/ and
+REPORT.md beside them, the same bytes each time in one environment.
 """
 
 import argparse
@@ -17,6 +17,7 @@ from scripts import style
 from scripts.chapters import CHAPTERS, compare_sections, undeclared_sections
 from scripts.claims import answer
 from scripts.comparison import SectionResult, rivals_table, table
+from scripts.costs import read_costs
 from scripts.provenance import (
     hardware_text,
     left_over_text,
@@ -40,7 +41,10 @@ class Report:
 def make_report(preset: Path) -> Report:
     """Compare all arms of the preset and write the text; nothing is drawn or saved yet."""
     runs, curves = read_runs(preset / "runs.csv"), read_curves(preset / "curves.csv")
-    chapters = [(chapter, compare_sections(chapter.sections, runs, curves)) for chapter in CHAPTERS]
+    costs = read_costs(preset.parent / "bench")
+    chapters = [
+        (chapter, compare_sections(chapter.sections, runs, curves, costs)) for chapter in CHAPTERS
+    ]
     chapters = [(chapter, results) for chapter, results in chapters if results]
     others = compare_sections(undeclared_sections(runs), runs, curves)
     texts, figures = [f"# Results of the preset `{preset.name}`"], list[FigurePlan]()

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 CONFIG = "config."
-RESULTS = ("final.", "selected.", "train.")
+RESULTS = ("final.", "selected.", "train.", "measured.")
 COUNTED = ("seconds", "skipped")
 HARDWARE = (
     "provenance.processor",

@@ -4,6 +4,7 @@ import math
 
 from scripts.arms import Arm, settings_of, varying_keys
 from scripts.comparison import Comparison, SectionResult
+from scripts.costs import extra_memory, step_time
 from scripts.intervals import LEVEL
 from scripts.labels import in_words, key_in_words
 from scripts.markdown_table import (
@@ -59,6 +60,8 @@ def comparison_table(result: SectionResult) -> str:
         metric.train_label,
         "difference to the baseline, paired",
         "verdict",
+        "step time relative to none",
+        "extra memory",
         "batches skipped a run",
         "seconds a run",
     ]
@@ -84,6 +87,7 @@ def notes(result: SectionResult) -> list[str]:
     """Write what the table's numbers are, and what they can and cannot show."""
     lines = [
         _what_the_numbers_are(result),
+        _what_the_costs_are(result),
         _best(result),
         _varying(result),
         _skipped(result),
@@ -123,8 +127,9 @@ def _row(one: Comparison) -> list[str]:
         train if one.section.metric.train_key in one.arm.runs else "",
         "" if one.is_baseline else difference_with_interval(one.difference, decimals),
         "" if one.baseline is None and one.final.n else one.verdict,
+        *_costs(one),
         "" if math.isnan(one.skipped) else duration(one.skipped),
-        _seconds(one),
+        duration(one.seconds),
     ]
 
 
@@ -141,10 +146,10 @@ def _rival_row(one: Comparison) -> list[str]:
     ]
 
 
-def _seconds(one: Comparison) -> str:
-    known = one.section.relative_seconds and not one.is_baseline
-    ratio = one.relative_seconds if known else math.nan
-    return duration(one.seconds) + ("" if math.isnan(ratio) else f" (× {ratio:.2f})")
+def _costs(one: Comparison) -> tuple[str, str]:
+    if one.section.benchmark is None or one.is_baseline:
+        return "", ""
+    return step_time(one.costs), extra_memory(one.costs)
 
 
 def _what_the_numbers_are(result: SectionResult) -> str:
@@ -159,6 +164,15 @@ def _what_the_numbers_are(result: SectionResult) -> str:
         names = " or ".join(sorted(baselines))
         text += f" Differences are to “{names}”{where}, over the seeds that both have."
     return text
+
+
+def _what_the_costs_are(result: SectionResult) -> str:
+    if result.section.benchmark is None:
+        return ""
+    return (
+        "Step times and the memory beyond that of plain training, at its peak, are from benchmarks "
+        "(`results/bench`), not from these runs."
+    )
 
 
 def _best(result: SectionResult) -> str:

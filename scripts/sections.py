@@ -113,7 +113,8 @@ class Section:
         tests_claim: whether the main arms answer the claim of the chapter.
         task: what must be said wherever a number of these runs stands.
         chooses: whether the section exists to choose the arm with the best mean.
-        relative_seconds: whether the table tells how long a run takes beside its baseline.
+        benchmark: gives, by experiment and settings, the comparison and variant that timed an arm's
+            steps, for a table that shows what they cost.
         figures: what draws the section's figures.
     """
 
@@ -130,7 +131,7 @@ class Section:
     tests_claim: bool = False
     task: Callable[[Settings], str] = no_task_name
     chooses: bool = False
-    relative_seconds: bool = False
+    benchmark: Callable[[str, Settings], tuple[str, str]] | None = None
     figures: tuple[FigureMaker, ...] = ()
 
     @property

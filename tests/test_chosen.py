@@ -1,72 +1,150 @@
 """What an experiment fixes beforehand is what validation chose, by the committed tuning table."""
 
-import json
-from collections import defaultdict
+from functools import cache
 from pathlib import Path
-from statistics import mean
 
 import pytest
+import yaml
 
+from experiments import choose
+from experiments.choose import (
+    CHOICES,
+    RATES,
+    STRENGTHS,
+    Choice,
+    Unfinished,
+    chosen_file,
+    validated,
+)
+from experiments.collect import finished_rows
 from experiments.sweep import plan
-from experiments.tables import read, settings_of
+from experiments.train import CONF
 
-TABLE = Path(__file__).resolve().parent.parent / "results" / "tuning" / "runs.csv"
-
-
-def probabilities(settings):
-    return {name: mask["p"] for name, mask in settings["masks"].items() if mask["p"]}
+TASKS, BUDGETS = ("digits", "letter"), ("updates", "passes")
+TUNING = Path(__file__).resolve().parent.parent / "results" / "tuning"
 
 
-def arm(settings):
-    """Give all that tells arms of one experiment apart, but the learning rate."""
-    loss, size = settings["loss"]["_target_"], settings["batch_size"]
-    return json.dumps([probabilities(settings), loss, size, settings["batching"]])
+FINAL = {name: f"neighbours/{name.removeprefix('strengths/')}" for name in STRENGTHS}
+FINAL |= {f"rates/{t}_{b}": f"auc/{t}_p_{b}" for t in TASKS for b in BUDGETS}
 
 
-def validated(experiment):
-    """Give the mean validation metric by arm and learning rate, higher for better."""
-    table = read(TABLE)
-    values = defaultdict(lambda: defaultdict(list))
-    for row in table[table["experiments"] == experiment].to_dict("records"):
-        settings = settings_of(row)
-        sign = -1 if settings["metric"] == "error" else 1
-        value = sign * row[f"final.validation.{settings['metric']}"]
-        values[arm(settings)][settings["optimizer"]["lr"]].append(value)
+@cache
+def planned(experiment):
+    return plan([experiment])
+
+
+@cache
+def scores(choice):
+    return validated(choice, TUNING)
+
+
+def committed(name):
+    return (Path(CONF) / f"{name}.yaml").read_text()
+
+
+def options(name):
+    """Give the committed options by arm and by p or width, as text."""
     return {
-        name: {rate: mean(found) for rate, found in by_rate.items()}
-        for name, by_rate in values.items()
+        (arm, str(at)): str(option)
+        for arm, found in yaml.safe_load(committed(name)).items()
+        for at, option in (found if isinstance(found, dict) else {"": found}).items()
     }
 
 
-@pytest.mark.parametrize("task", ["digits", "letter"])
-@pytest.mark.parametrize("budget", ["updates", "passes"])
-def test_every_arm_of_the_auc_experiments_has_the_rate_that_validation_chose(task, budget):
-    rates = validated(f"auc/tuning_{task}_{budget}")
-    for job in plan([f"auc/{task}_{budget}", f"auc/{task}_p_{budget}"]):
-        by_rate = rates[arm(job.settings)]
-        assert job.settings["optimizer"]["lr"] == max(by_rate, key=by_rate.get), job.label
+def trained_by(settings):
+    """Give all that a training depends on but its seed."""
+    left_out = ("seed", "validation", "test", "measures", "system")
+    kept = {key: value for key, value in settings.items() if key not in left_out}
+    return kept | {"dataset": {k: v for k, v in kept["dataset"].items() if k not in left_out}}
 
 
-@pytest.mark.parametrize("task", ["digits", "letter"])
-@pytest.mark.parametrize("budget", ["updates", "passes"])
+@pytest.mark.parametrize("name", CHOICES)
+def test_a_committed_choice_is_what_validation_chose_or_says_that_it_is_not_made(name):
+    try:
+        chosen = chosen_file(CHOICES[name], scores(CHOICES[name]))
+    except Unfinished:
+        assert name not in RATES
+        assert "until validation has chosen" in committed(name).splitlines()[0]
+    else:
+        assert committed(name) == chosen
+
+
+@pytest.mark.parametrize("name", STRENGTHS)
+def test_every_treated_arm_has_one_of_three_strengths_at_each_width(name):
+    tried = {}
+    for job in planned(CHOICES[name].experiment):
+        *where, level = choose.place(job, CHOICES[name])
+        tried.setdefault(tuple(where), []).append(level)
+    found = options(name)
+    assert set(found) == {(arm, at) for arm, at in tried if arm != "none"}
+    for where, level in found.items():
+        assert tried[where] == 3 * ["weak", "middle", "strong"]  # at three seeds
+        assert level in tried[where]
+
+
+@pytest.mark.parametrize(("name", "final"), FINAL.items())
+def test_a_final_run_is_a_tuning_run_with_the_chosen_option(name, final):
+    choice = CHOICES[name]
+    tried = {choose.place(job, choice): job.settings for job in planned(choice.experiment)}
+    for job in planned(final):
+        arm, at, _ = choose.place(job, choice)
+        option = options(name).get((arm, at)) or options(name).get((arm, ""), "weak")
+        assert trained_by(job.settings) == trained_by(tried[arm, at, option]), job.label
+
+
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("budget", BUDGETS)
 def test_the_sample_masks_have_the_probability_that_validation_chose(task, budget):
-    best = {name: max(v.values()) for name, v in validated(f"auc/tuning_{task}_{budget}").items()}
-    masked = {name: value for name, value in best.items() if json.loads(name)[0]}
-    (chosen,) = {
-        arm(job.settings) for job in plan([f"auc/{task}_{budget}"]) if job.settings["masks"]
-    }
-    assert chosen == max(masked, key=masked.get)
+    by_p = scores(RATES[f"rates/{task}_{budget}"])["sample_masks"]
+    jobs = planned(f"auc/{task}_{budget}")
+    (chosen,) = {mask["p"] for job in jobs for mask in job.settings["masks"].values()}
+    assert str(chosen) == max(by_p, key=lambda p: max(by_p[p].values()))
 
 
 def test_the_main_contrast_on_natural_images_has_the_rate_and_masks_that_validation_chose():
-    (by_rate,) = validated("cifar/tuning").values()
-    masked = {
-        name: value
-        for name, by in validated("cifar/tuning_masks").items()
-        if json.loads(name)[0]
-        for value in by.values()
+    rates = scores(Choice("cifar/tuning", "optimizer.lr"))[""][""]
+    by_fine = scores(Choice("cifar/tuning_masks", "masks.coarse.p", "masks.fine.p"))[""]
+    pairs = {
+        (float(fine), float(coarse)): score
+        for fine, by_coarse in by_fine.items()
+        for coarse, score in by_coarse.items()
     }
+    del pairs[0.0, 0.0]
     for job in plan(["cifar/laptop", "cifar/images"]):
-        assert job.settings["optimizer"]["lr"] == max(by_rate, key=by_rate.get)
-        if job.settings["masks"]:
-            assert arm(job.settings) == max(masked, key=masked.get)
+        assert job.settings["optimizer"]["lr"] == float(max(rates, key=rates.get))
+        if masks := job.settings["masks"]:
+            ps = tuple(masks.get(name, {"p": 0.0})["p"] for name in ("fine", "coarse"))
+            assert ps == max(pairs, key=pairs.get)
+
+
+def test_the_best_mean_is_chosen_and_of_equals_the_first():
+    scores = {
+        "none": {"8": {"weak": 0.1}, "9": {"weak": 0.1}},
+        "dropout": {"8": {"weak": -0.3, "strong": -0.2}, "9": {"weak": -0.2, "strong": -0.2}},
+        "backdrop": {"8": {"weak": 0.1, "strong": 0.2}},
+    }
+    text = chosen_file(Choice("neighbours/x", "choices.level"), scores)
+    assert text.splitlines() == [
+        "# Strengths of the arms, chosen by validation (neighbours/x).",
+        "dropout: {8: strong, 9: weak}",
+        "backdrop: strong",
+    ]
+
+
+def test_files_are_written_from_finished_tuning_runs_and_the_others_left_alone(
+    tmp_path, monkeypatch, capsys
+):
+    names = ["rates/digits_passes", "rates/letter_passes"]
+    monkeypatch.setattr(choose, "CHOICES", {name: CHOICES[name] for name in names})
+    table = finished_rows(TUNING)
+    letters = table["experiments"] == "auc/tuning_letter_passes"
+    table.loc[letters, "final.validation.auc"] = table["config.optimizer.lr"].astype(float)
+    last_digits = table.index[table["experiments"] == "auc/tuning_digits_passes"][-1]
+    table.drop(index=last_digits).to_csv(tmp_path / "runs.csv", index=False)
+    (tmp_path / "rates").mkdir()
+    choose.write_choices(tmp_path, tmp_path)
+    said = "rates/digits_passes: left alone, 1 of 189 runs of auc/tuning_digits_passes are not"
+    assert said in capsys.readouterr().out
+    (written,) = (tmp_path / "rates").iterdir()
+    highest = yaml.safe_load(written.read_text())
+    assert highest["full_batch"] == min(highest["minibatch"].values()) == 0.03

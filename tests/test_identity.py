@@ -42,7 +42,9 @@ def test_settings_that_came_later_leave_the_id_as_it_was_while_they_are_neutral(
     assert identity(before) == identity(tiny)
 
 
-@pytest.mark.parametrize("override", ["batching=stratified", "budget=updates", "metric=f1"])
+@pytest.mark.parametrize(
+    "override", ["batching=stratified", "budget=updates", "metric=f1", "+measures=conductance"]
+)
 def test_settings_that_came_later_change_the_id_once_they_say_something(settings, override):
     assert run_id(settings(override)) != run_id(settings())
 

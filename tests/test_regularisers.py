@@ -28,6 +28,11 @@ NETS = {
         *("model=mlp", "model.inputs=64", "+model.classes=10", "model.widths=[8,8]"),
     ],
 }  # fmt: skip
+TEXTURE_ARMS = (
+    *("dropout", "spatial_dropout", "dropblock", "channel_dropback"),
+    *("backdrop", "backdrop_and_dropout"),
+)
+ALL_CONV_ARMS = ("dropout_with_input", "fine_stage", "fine_stage_and_dropout")
 REGULARISERS = [
     ("texture_net", "regulariser=channel_dropback"),
     ("texture_net", "regulariser=channel_dropback_code regulariser.rate_layer=1"),
@@ -62,6 +67,10 @@ def tiny(tmp_path: Path) -> Callable[..., dict[str, Any]]:
         ("texture_net", "masks=spatial_dropout"),
         ("all_conv", "masks=dropblock"),
         ("all_conv", "masks=backdrop_and_dropout"),
+        *(("texture_net", f"arm={arm}") for arm in TEXTURE_ARMS),
+        ("texture_net", "arm=channel_dropback_code regulariser.rate_layer=1"),
+        *(("all_conv", f"arm={arm}") for arm in ALL_CONV_ARMS),
+        *(("mlp", f"arm={arm}") for arm in ("dropout", "ydrop")),
     ],
 )
 def test_one_override_changes_training(tiny, net, override):

@@ -81,6 +81,17 @@ def test_probabilities_stop_at_their_greatest_values(x, monkeypatch):
     assert sorted(set(ydrop.probabilities["0"].tolist())) == pytest.approx([0.5, 0.9])
 
 
+def test_probabilities_are_multiplied_by_the_strength(x):
+    full, quarter = (
+        YDrop(net(), strength=strength, generator=torch.Generator().manual_seed(3))
+        for strength in (1, 0.25)
+    )
+    assert torch.equal(full.probabilities["0"], quarter.probabilities["0"])  # warming up
+    for ydrop in (full, quarter):
+        ydrop.update(x, TARGETS)
+    torch.testing.assert_close(0.25 * full.probabilities["0"], quarter.probabilities["0"])
+
+
 @pytest.mark.parametrize("scale", ["exact", "ema"])
 def test_outputs_are_dropped_by_unit_and_divided_by_the_scale(scale, x):
     model = net()
@@ -209,6 +220,8 @@ def test_probabilities_come_from_the_global_stream_or_the_own_generator(x):
         (ValueError, {"every": 0}, "every must be at least 1, got 0"),
         (ValueError, {"n": 0}, "n must be at least 1, got 0"),
         (ValueError, {"samples": 0}, "samples must be at least 1, got 0"),
+        (ValueError, {"strength": 0}, r"strength must lie in \(0, 1\], got 0"),
+        (ValueError, {"strength": 1.5}, r"strength must lie in \(0, 1\], got 1.5"),
         (ValueError, {"scale": "mean"}, "'exact' or 'ema', got 'mean'"),
         (ValueError, {"alpha": 0}, r"alpha must lie in \(0, 1\], got 0"),
         (TypeError, {"alpha": "1e-2"}, "got '1e-2'"),
