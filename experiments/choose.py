@@ -34,7 +34,7 @@ RATES = {
     f"rates/{task}_{budget}": Choice(
         f"auc/tuning_{task}_{budget}", option="optimizer.lr", by="choices.p"
     )
-    for task in ("digits", "letter")
+    for task in ("digits", "letter", "cifar", "f1_letter")
     for budget in ("updates", "passes")
 }
 STRENGTHS = {
