@@ -22,14 +22,20 @@ BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
 def summary(results: Path) -> str:
     """Write a table for each claim: one row for each main comparison of every preset.
 
-    A comparison that several presets hold is given once, with the command of the smallest.
+    A comparison that several presets hold is given once, with the command of the smallest; those
+    with rivals are given for the smallest preset alone.
     """
     presets = sorted(results.glob("*/runs.csv"), key=lambda table: (table.stat().st_size, table))
     found = [
         (one, table.parent.name) for table in presets for one in main_comparisons(table.parent)
     ]
     names = {one.runs_compared: preset for one, preset in reversed(found)}
-    kept = distinct(one for one, _ in found)
+    smallest = presets[0].parent.name if presets else ""
+    kept = [
+        one
+        for one in distinct(one for one, _ in found)
+        if not one.against or names[one.runs_compared] == smallest
+    ]
     if not kept:
         return "No main comparison has finished runs yet."
     parts = []
