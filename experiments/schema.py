@@ -26,6 +26,14 @@ class Precision(Enum):
     bfloat16 = "bfloat16"
 
 
+class Backward(Enum):
+    """How gradients go back; ``auto`` skips what masks drop, where exact and less work."""
+
+    auto = "auto"
+    dense = "dense"
+    survivors = "survivors"
+
+
 class Batching(Enum):
     """What a batch holds: any samples, or positives and negatives in the set's proportion."""
 
@@ -85,6 +93,7 @@ class Config:
     evaluations: int = 10  # times that the validation and test sets are looked at
     device: Device = Device.auto
     precision: Precision = Precision.auto
+    backward: Backward = Backward.auto
     choices: Choices = field(default_factory=Choices)
     system: System = field(default_factory=System)
 
