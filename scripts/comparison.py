@@ -18,7 +18,8 @@ class Comparison:
 
     ``baseline`` is None where none fits, and the arm itself where the arm is a baseline;
     ``difference`` is None in both cases. In place of the baseline a rival may stand; ``against``
-    is then the name that the section gives it. ``skipped`` batches are counted a run.
+    is then the name that the section gives it. ``skipped`` batches are counted a run; ``megabytes``
+    are the mean of the runs' peak memory.
     """
 
     section: Section
@@ -30,6 +31,7 @@ class Comparison:
     train: Interval
     seconds: float
     skipped: float
+    megabytes: float
     difference: Interval | None
     against: str = ""
 
@@ -187,6 +189,7 @@ def _compare_arm(section: Section, arm: Arm, baseline: Arm | None, against: str 
         train=_over_seeds(arm, metric.train_key),
         seconds=_mean(arm, "seconds"),
         skipped=_mean(arm, "skipped"),
+        megabytes=_mean(arm, "peak_megabytes"),
         difference=difference,
         against=against,
     )
@@ -223,6 +226,7 @@ def _row(one: Comparison) -> dict[str, object]:
         "verdict": one.verdict,
         "seconds": one.seconds,
         "skipped": one.skipped,
+        **({"peak_megabytes": one.megabytes} if one.section.memory else {}),
         "unfinished": len(one.arm.unfinished),
     }
 

@@ -8,8 +8,8 @@ from scripts.intervals import LEVEL
 from scripts.labels import in_words, key_in_words
 from scripts.markdown_table import (
     GAP,
+    amount,
     difference_with_interval,
-    duration,
     listed,
     markdown_table,
     with_interval,
@@ -61,6 +61,7 @@ def comparison_table(result: SectionResult) -> str:
         "verdict",
         "batches skipped a run",
         "seconds a run",
+        "peak memory, MB",
     ]
     rows = markdown_table(header, [_row(one) for one in result.comparisons])
     if len(result.comparisons) < _FOLD_FROM:
@@ -123,8 +124,9 @@ def _row(one: Comparison) -> list[str]:
         train if one.section.metric.train_key in one.arm.runs else "",
         "" if one.is_baseline else difference_with_interval(one.difference, decimals),
         "" if one.baseline is None and one.final.n else one.verdict,
-        "" if math.isnan(one.skipped) else duration(one.skipped),
+        "" if math.isnan(one.skipped) else amount(one.skipped),
         _seconds(one),
+        amount(one.megabytes) if one.section.memory else "",
     ]
 
 
@@ -144,7 +146,7 @@ def _rival_row(one: Comparison) -> list[str]:
 def _seconds(one: Comparison) -> str:
     known = one.section.relative_seconds and not one.is_baseline
     ratio = one.relative_seconds if known else math.nan
-    return duration(one.seconds) + ("" if math.isnan(ratio) else f" (× {ratio:.2f})")
+    return amount(one.seconds) + ("" if math.isnan(ratio) else f" (× {ratio:.2f})")
 
 
 def _what_the_numbers_are(result: SectionResult) -> str:

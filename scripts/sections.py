@@ -114,6 +114,7 @@ class Section:
         task: what must be said wherever a number of these runs stands.
         chooses: whether the section exists to choose the arm with the best mean.
         relative_seconds: whether the table tells how long a run takes beside its baseline.
+        memory: whether it tells the peak memory of a run.
         figures: what draws the section's figures.
     """
 
@@ -131,6 +132,7 @@ class Section:
     task: Callable[[Settings], str] = no_task_name
     chooses: bool = False
     relative_seconds: bool = False
+    memory: bool = False
     figures: tuple[FigureMaker, ...] = ()
 
     @property
