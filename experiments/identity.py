@@ -11,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 
 SCHEMA = 1  # raise when the same configuration comes to mean other numbers
 NEUTRAL: dict[str, Any] = {
+    "backward": "auto",
     "batching": "shuffled",
     "budget": {},
     "measures": {},

@@ -12,10 +12,12 @@ import torch
 from torch import Tensor, nn
 
 from backdrop.streams import stream_seed
+from experiments.backward import choose_backward
 from experiments.batches import Batches
 from experiments.build import ConfigurationError, Parts, construct
 from experiments.evaluation import Split, error, evaluate, is_scores, loss_of, predict
 from experiments.identity import Settings
+from experiments.memory import PeakMemory
 from experiments.run_store import Row, RunStore
 from experiments.schedule import evaluation_epochs, learning_rate_factor
 
@@ -33,7 +35,8 @@ def train(settings: Settings, parts: Parts, store: RunStore, report: Callable[[R
 
     Raises:
         NonFiniteLoss: naming the first step whose loss is not finite.
-        ConfigurationError: a metric that the model's outputs have not got.
+        ConfigurationError: a metric that the model's outputs have not got, or a backward pass that
+            is not exact.
     """
     device = settings["device"]
     splits = {
@@ -44,12 +47,14 @@ def train(settings: Settings, parts: Parts, store: RunStore, report: Callable[[R
         fit_to(splits["train"][0].cpu())
     parts.model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     _check_metric(settings, parts, splits["validation"][0][:1])
-    epoch = _restore(parts, store.resume(device))
     batches = batches_of(settings, parts, splits["train"][1])
+    shape = _shape_of_full_batches(splits["train"], batches, parts)
+    used = choose_backward(parts.model, settings["backward"], shape)
+    epoch = _restore(parts, store.resume(device))
     for _ in range(epoch):
         batches.next_epoch()
     evaluations = evaluation_epochs(settings["epochs"], settings["evaluations"])
-    saved = time.monotonic()
+    memory, saved = PeakMemory(device), time.monotonic()
     while epoch < settings["epochs"]:
         epoch += 1
         row = {"epoch": epoch, **train_epoch(settings, parts, splits["train"], batches, epoch)}
@@ -60,10 +65,16 @@ def train(settings: Settings, parts: Parts, store: RunStore, report: Callable[[R
             store.save_checkpoint(_state(parts, epoch))
             saved = time.monotonic()
         report(row)
-    result = summarise(store.metrics(), settings["metric"])
-    if settings["measures"]:
-        result["measured"] = measured(settings, parts, splits["validation"])
-    return result
+    return {
+        **summarise(store.metrics(), settings["metric"]),
+        **(
+            {"measured": measured(settings, parts, splits["validation"])}
+            if settings["measures"]
+            else {}
+        ),
+        **({"backward": used} if used else {}),
+        **memory.result(),
+    }
 
 
 def measured(settings: Settings, parts: Parts, split: Split) -> Row:
@@ -209,6 +220,11 @@ def _batch(train: Split, indices: Tensor | slice, seed: int, step: int, parts: P
         return inputs, targets
     generator = torch.Generator().manual_seed(stream_seed(seed, "augmentation", step))
     return parts.augmentation(inputs, targets, generator)
+
+
+def _shape_of_full_batches(train: Split, batches: Batches, parts: Parts) -> torch.Size:
+    inputs, _ = _batch(train, torch.arange(batches.size), 0, 0, parts)
+    return inputs.shape
 
 
 def _seed(seed: int, device: str) -> None:

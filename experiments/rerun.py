@@ -17,6 +17,8 @@ from experiments.schema import System
 from experiments.tables import flatten, read, settings_of
 from experiments.train import run_alone
 
+COSTS = ("seconds", "peak_megabytes")
+
 
 def find(id: str, results: Path) -> Row:
     """Give the row of a run from the tables under ``results``.
@@ -41,14 +43,14 @@ def rerun(id: str, results: Path) -> int:
     if not pd.isna(row["provenance.threads"]):
         system["threads"] = int(row["provenance.threads"])
     result = flatten(run_alone({**settings_of(row), "system": system}))
-    compared = [key for key in result if key != "seconds" and not pd.isna(row.get(key))]
-    different = [key for key in compared if float(row[key]) != result[key]]
+    compared = [key for key in result if key not in COSTS and not pd.isna(row.get(key))]
+    different = [key for key in compared if row[key] != result[key]]
     for key in different:
         print(f"{key}: the table has {row[key]}, this run {result[key]}")
     if not compared:
         print(f"row {id} is {row['status']}: nothing to compare with")
     elif not different:
-        print(f"identical to the table in all {len(compared)} numbers")
+        print(f"identical to the table in all {len(compared)} results")
     return 1 if different else 0
 
 

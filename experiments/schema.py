@@ -26,6 +26,14 @@ class Precision(Enum):
     bfloat16 = "bfloat16"
 
 
+class Backward(Enum):
+    """How gradients go back; ``auto`` skips what masks drop, where exact and less work."""
+
+    auto = "auto"
+    dense = "dense"
+    survivors = "survivors"
+
+
 class Batching(Enum):
     """What a batch holds: any samples, or positives and negatives in the set's proportion."""
 
@@ -87,6 +95,7 @@ class Config:
     measures: dict[str, Any] = field(default_factory=dict)  # of the trained model, on validation
     device: Device = Device.auto
     precision: Precision = Precision.auto
+    backward: Backward = Backward.auto
     choices: Choices = field(default_factory=Choices)
     system: System = field(default_factory=System)
 

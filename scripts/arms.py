@@ -119,16 +119,16 @@ def baseline_of(
 ) -> Arm | None:
     """Find the untreated arm in the context of ``arm``.
 
-    Untreated is the arm without active masks in which every other group under test is absent
-    (no crops) or, for keys that are never absent (batch size), as ``required`` says. None if no
-    arm or more than one fits.
+    Untreated is the arm without active masks, unless these are not under test, in which every
+    other group under test is absent (no crops) or, for keys that are never absent (batch size), as
+    ``required`` says. None if no arm or more than one fits.
     """
     wanted = required or {}
     fits = [
         other
         for other in arms
         if other.context == arm.context
-        and not other.masks
+        and not masks_of(other.treatment)
         and all(other.settings.get(key, ABSENT) == value for key, value in wanted.items())
     ]
     if len(fits) > 1:

@@ -20,8 +20,9 @@ class Comparison:
 
     ``baseline`` is None where none fits, and the arm itself where the arm is a baseline;
     ``difference`` is None in both cases. In place of the baseline a rival may stand; ``against``
-    is then the name that the section gives it. ``skipped`` batches are counted a run. ``costs``
-    are those of a step of the arm, where its section shows them.
+    is then the name that the section gives it. ``skipped`` batches are counted a run; ``megabytes``
+    are the mean of the runs' peak memory; ``costs`` are those of a step of the arm, where its
+    section shows them.
     """
 
     section: Section
@@ -33,6 +34,7 @@ class Comparison:
     train: Interval
     seconds: float
     skipped: float
+    megabytes: float
     difference: Interval | None
     against: str = ""
     costs: tuple[Cost, ...] = ()
@@ -67,6 +69,13 @@ class Comparison:
             return 0
         lower = self.difference.high < 0
         return 1 if lower == self.section.metric.lower_is_better else -1
+
+    @property
+    def relative_seconds(self) -> float:
+        """Give the time of a run over that of one of the baseline; NaN where there is none."""
+        if self.baseline is None or "seconds" not in self.baseline.finished:
+            return math.nan
+        return self.seconds / float(self.baseline.finished["seconds"].mean())
 
     @property
     def task(self) -> str:
@@ -198,6 +207,7 @@ def _compare_arm(
         train=_over_seeds(arm, metric.train_key),
         seconds=_mean(arm, "seconds"),
         skipped=_mean(arm, "skipped"),
+        megabytes=_mean(arm, "peak_megabytes"),
         difference=difference,
         against=against,
         costs=costs,
@@ -242,6 +252,7 @@ def _row(one: Comparison) -> dict[str, object]:
         "verdict": one.verdict,
         "seconds": one.seconds,
         "skipped": one.skipped,
+        **({"peak_megabytes": one.megabytes} if one.section.memory else {}),
         "unfinished": len(one.arm.unfinished),
     }
 

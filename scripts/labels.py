@@ -15,6 +15,7 @@ CLASSES = {"RandomCrop": "random crops", "code_schedule": "as in its authors' co
 ALWAYS_SHOWN = {"RandomCrop": "size", "ChannelDropBack": "fraction"}
 WORDS = {
     "augmentation.size": "{} px",
+    "backward": "{} backward pass",
     "dataset.positive_fraction": "{} positive",
     "dataset.size": "{} px",
     "dataset.train": "{} images",

@@ -45,15 +45,15 @@ def difference_with_interval(interval: Interval | None, decimals: int = 3) -> st
     return f"{mean} [{low}, {high}], {interval.n} pairs"
 
 
-def duration(seconds: float) -> str:
-    """Write seconds with three figures; a gap for none.
+def amount(value: float) -> str:
+    """Write a number with three figures; a gap for none.
 
-    >>> duration(0.8314), duration(1234.5)
+    >>> amount(0.8314), amount(1234.5)
     ('0.831', '1234')
     """
-    if math.isnan(seconds):
+    if math.isnan(value):
         return GAP
-    return f"{seconds:.3g}" if seconds < 100 else f"{seconds:.0f}"
+    return f"{value:.3g}" if value < 100 else f"{value:.0f}"
 
 
 def listed(items: Sequence[str]) -> str:

@@ -11,7 +11,7 @@ import pandas as pd
 
 CONFIG = "config."
 RESULTS = ("final.", "selected.", "train.", "measured.")
-COUNTED = ("seconds", "skipped")
+COUNTED = ("seconds", "skipped", "peak_megabytes")
 HARDWARE = (
     "provenance.processor",
     "config.device",
@@ -36,7 +36,7 @@ def read_runs(path: Path) -> pd.DataFrame:
     """Read runs.csv, one row a run, sorted by id so that the order in the file plays no part.
 
     Columns ``config.*`` hold decoded values (lists as tuples, ``ABSENT`` where the run lacks the
-    key), the columns of results, ``seconds`` and ``skipped`` hold floats, all others text.
+    key), the columns of results and those ``COUNTED`` hold floats, all others text.
     ``hardware`` is added: runs may be paired only where it is equal.
 
     Raises:

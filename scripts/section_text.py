@@ -9,8 +9,8 @@ from scripts.intervals import LEVEL
 from scripts.labels import in_words, key_in_words
 from scripts.markdown_table import (
     GAP,
+    amount,
     difference_with_interval,
-    duration,
     listed,
     markdown_table,
     with_interval,
@@ -64,6 +64,7 @@ def comparison_table(result: SectionResult) -> str:
         "extra memory",
         "batches skipped a run",
         "seconds a run",
+        "peak memory, MB",
     ]
     rows = markdown_table(header, [_row(one) for one in result.comparisons])
     if len(result.comparisons) < _FOLD_FROM:
@@ -128,8 +129,9 @@ def _row(one: Comparison) -> list[str]:
         "" if one.is_baseline else difference_with_interval(one.difference, decimals),
         "" if one.baseline is None and one.final.n else one.verdict,
         *_costs(one),
-        "" if math.isnan(one.skipped) else duration(one.skipped),
-        duration(one.seconds),
+        "" if math.isnan(one.skipped) else amount(one.skipped),
+        _seconds(one),
+        amount(one.megabytes) if one.section.memory else "",
     ]
 
 
@@ -150,6 +152,12 @@ def _costs(one: Comparison) -> tuple[str, str]:
     if one.section.benchmark is None or one.is_baseline:
         return "", ""
     return step_time(one.costs), extra_memory(one.costs)
+
+
+def _seconds(one: Comparison) -> str:
+    known = one.section.relative_seconds and not one.is_baseline
+    ratio = one.relative_seconds if known else math.nan
+    return amount(one.seconds) + ("" if math.isnan(ratio) else f" (× {ratio:.2f})")
 
 
 def _what_the_numbers_are(result: SectionResult) -> str:

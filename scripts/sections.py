@@ -115,6 +115,8 @@ class Section:
         chooses: whether the section exists to choose the arm with the best mean.
         benchmark: gives, by experiment and settings, the comparison and variant that timed an arm's
             steps, for a table that shows what they cost.
+        relative_seconds: whether the table tells how long a run takes beside its baseline.
+        memory: whether the table tells the peak memory of a run.
         figures: what draws the section's figures.
     """
 
@@ -132,6 +134,8 @@ class Section:
     task: Callable[[Settings], str] = no_task_name
     chooses: bool = False
     benchmark: Callable[[str, Settings], tuple[str, str]] | None = None
+    relative_seconds: bool = False
+    memory: bool = False
     figures: tuple[FigureMaker, ...] = ()
 
     @property

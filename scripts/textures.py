@@ -97,6 +97,20 @@ SECTIONS = (
         "(preset `tuning`): both are run for both. Probabilities are those of the main contrast.",
         figures=(learning_curves,),
     ),
+    _section(
+        "textures/whitened_survivors",
+        "Survivors alone",
+        "Strong masks on the whitened net, with the dense backward pass and with one that skips "
+        "what the masks drop: the same masks and, to rounding, the same gradients. The net with "
+        "batch normalisation, which allows the dense one only, stands beside. Seconds are those of "
+        "whole runs, evaluations included; peak memory is that of the process, libraries and data "
+        "included.",
+        treatments=("backward",),
+        baseline={"backward": "dense"},
+        relative_seconds=True,
+        memory=True,
+        figures=(learning_curves,),
+    ),
     _tested(
         "textures/proportions",
         "True proportions",

@@ -1,4 +1,4 @@
-"""Made-up runs of the experiments with an AUC loss and on natural images, for tests only."""
+"""Made-up runs with an AUC loss, on natural images and on survivors alone, for tests only."""
 
 import json
 from pathlib import Path
@@ -19,6 +19,7 @@ SCORES = {
     "batch_size": None,
     "metric": "auc",
 }
+MEGABYTES = {"dense": "2000.0", "survivors": "1400.0"}
 IMAGES = {
     "dataset._target_": "backdrop.datasets.cifar10.Cifar10Dataset",
     "dataset.train": 1000,
@@ -73,16 +74,27 @@ def image_runs():
                 yield names, config, seed, {"error": error - images / 1e5 + 0.01 * seed}, None
 
 
+def survivor_runs():
+    """Give the whitened net's arms, whose errors differ by rounding, and the batch-norm net's."""
+    arms = (("Texture", "dense", 0.3), ("WhitenedTexture", "dense", 0.2))
+    for seed in range(3):
+        for net, backward, error in (*arms, ("WhitenedTexture", "survivors", 0.2 + 0.001 * seed)):
+            config = {"model._target_": f"backdrop.models.{net}Net", "backward": backward}
+            config |= mask("fine", 0.95) | mask("coarse", 0.9)
+            yield ["textures/whitened_survivors"], config, seed, {"error": error}, None
+
+
 def write_preset(folder):
-    """Write a preset with AUC arms, images and the older textures, which lack the newer keys."""
+    """Write a preset with newer arms and the older textures, which lack the newer keys."""
     folder.mkdir(parents=True)
     runs, curves = {}, []
-    for names, config, seed, values, skipped in [*auc_runs(), *image_runs()]:
+    for names, config, seed, values, skipped in [*auc_runs(), *image_runs(), *survivor_runs()]:
         config = {"seed": seed, "dataset.seed": seed, "device": "cpu", **config}
         key = json.dumps(config, sort_keys=True)
         row = runs.setdefault(key, {"id": f"r{len(runs)}", "experiments": "", "status": "finished"})
         every = dict.fromkeys(filter(None, [*row["experiments"].split(";"), *names]))
         row |= {"experiments": ";".join(every), "error": "", "seconds": "2.0"}
+        row |= {"peak_megabytes": MEGABYTES.get(config.get("backward"), "")}
         row |= {f"config.{name}": json.dumps(value) for name, value in config.items()}
         row |= {"skipped": "" if skipped is None else str(skipped + seed * (skipped > 0))}
         for name, value in values.items():

@@ -43,7 +43,15 @@ def test_settings_that_came_later_leave_the_id_as_it_was_while_they_are_neutral(
 
 
 @pytest.mark.parametrize(
-    "override", ["batching=stratified", "budget=updates", "metric=f1", "+measures=conductance"]
+    "override",
+    [
+        "batching=stratified",
+        "budget=updates",
+        "metric=f1",
+        "+measures=conductance",
+        "backward=dense",
+        "backward=survivors",
+    ],
 )
 def test_settings_that_came_later_change_the_id_once_they_say_something(settings, override):
     assert run_id(settings(override)) != run_id(settings())
@@ -100,6 +108,7 @@ def test_device_and_precision_are_decided(settings):
         ("metric=accuracy", "metric"),
         ("choices.p=often", r"choices\.p"),
         ("precision=float8", "precision"),
+        ("backward=sparse", "backward"),
         ("system.threads=0", "threads"),
         ("epoch=3", "epoch"),
         ("masks.fine.q=0.5", "q"),

@@ -14,6 +14,7 @@ import torch
 
 from experiments.identity import run_id
 from experiments.loop import NonFiniteLoss
+from experiments.rerun import COSTS
 from experiments.run import run
 from experiments.run_store import RunStore
 
@@ -23,7 +24,7 @@ def store_of(settings) -> RunStore:
 
 
 def numbers(result):
-    return {key: value for key, value in result.items() if key != "seconds"}
+    return {key: value for key, value in result.items() if key not in COSTS}
 
 
 def without_times(rows):

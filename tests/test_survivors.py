@@ -10,7 +10,8 @@ from torch.utils.checkpoint import checkpoint
 
 from backdrop import Backdrop, place, survivors, why_inexact
 from backdrop.models import SmallConvNet, TextureNet
-from tests.gradients import difference, forced, gradients
+from backdrop.survivors import active_masks, would_use
+from tests.gradients import difference, gradients
 
 
 def net(p_fine: float = 0.9, p_coarse: float = 0.8, **options) -> nn.Module:
@@ -44,9 +45,9 @@ def test_masks_draw_what_they_draw_in_the_dense_backward_pass(x):
         model = net()
         layers = [hook.layer for hook in model.fine._forward_hooks.values()]
         torch.manual_seed(5)
-        with forced(), layers[0].recorded() as masks:
-            if on:
-                survivors(model)
+        if on:
+            survivors(model, always=True)
+        with layers[0].recorded() as masks:
             model(x)
         drawn.append((masks[0], torch.get_rng_state()))
     for dense, sparse in zip(*drawn, strict=True):
@@ -59,10 +60,9 @@ def test_own_generators_are_drawn_from_as_often(x):
         generator = torch.Generator().manual_seed(3)
         model = TextureNet(channels=4, norm="none").double()
         place(model, {"coarse": Backdrop(0.5, generator=generator)})
-        with forced():
-            if on:
-                survivors(model)
-            model(x)
+        if on:
+            survivors(model, always=True)
+        model(x)
         states.append(generator.get_state())
     assert torch.equal(*states)
 
@@ -71,7 +71,7 @@ def test_state_dict_and_outputs_stay_and_removal_restores_the_dense_pass(x):
     model = net()
     before = copy.deepcopy(model.state_dict())
     _, dense = gradients(model, x)
-    with forced(), survivors(model) as skip:
+    with survivors(model, always=True) as skip:
         gradients(model, x)
         assert skip.used == {"fine": "survivors", "coarse": "survivors"}
         assert model.state_dict().keys() == before.keys()
@@ -101,14 +101,33 @@ def test_a_count_of_operations_chooses_by_p_and_by_the_masks_above():
     assert used == {(0.5, 0): "dense", (0.97, 0): "survivors", (0.5, 0.99): "survivors"}
 
 
+@pytest.mark.parametrize("always", [False, True])
+@pytest.mark.parametrize("p", [(0.1, 0.1), (0.97, 0.9), (0.5, 0)])
+def test_what_it_would_use_is_what_it_uses(p, always):
+    x, model = torch.randn(8, 1, 256, 256), TextureNet(channels=16, norm="none")
+    place(model, {"fine": Backdrop(p[0]), "coarse": Backdrop(p[1])})
+    expected = would_use(model, x.shape, always)
+    assert set(expected) == set(active_masks(model)) == ({"fine", "coarse"} if p[1] else {"fine"})
+    assert not always or set(expected.values()) == {"survivors"}
+    skip = survivors(model, always)
+    model(x)
+    assert skip.used == expected
+
+
+@pytest.mark.parametrize("p", [0.1, 0.5])
+def test_run_always_it_is_exact_where_it_does_not_pay(x, p):
+    model = net(p, p)
+    assert set(would_use(model, x.shape).values()) == {"dense"}
+    assert difference(model, x) < 1e-12
+
+
 def test_inert_masks_leave_the_model_alone(x):
     model = net()
-    skip = survivors(model)
-    with forced():
-        with torch.no_grad():
-            model(x)
-        model.eval()
-        gradients(model, x)
+    skip = survivors(model, always=True)
+    with torch.no_grad():
+        model(x)
+    model.eval()
+    gradients(model, x)
     assert skip.used == {}
 
 
@@ -123,7 +142,7 @@ def test_fixed_masks_are_followed_in_eval_mode(x):
 def test_no_survivors_give_zero_gradients(x):
     model = nn.Sequential(nn.Conv2d(1, 2, 3), Backdrop(0.5)).double()
     model[1].fixed_mask = torch.zeros(3, 1, 1, 1)
-    with forced(), survivors(model):
+    with survivors(model, always=True):
         _, gradient = gradients(model, x)
     assert len(gradient) == x.numel() + 20
     assert not gradient.any()
@@ -142,18 +161,17 @@ def test_masks_may_be_modules_of_the_model_and_lie_inside_sequences(x):
 
 def test_copies_and_pickles_skip_as_well(x):
     model = net()
-    skip = survivors(model)
-    with forced():
-        expected = gradients(model, x)[1]
-        for copied in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
-            skip.used = {}
-            assert torch.equal(gradients(copied, x)[1], expected)
-            assert skip.used == {}
+    skip = survivors(model, always=True)
+    expected = gradients(model, x)[1]
+    for copied in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+        skip.used = {}
+        assert torch.equal(gradients(copied, x)[1], expected)
+        assert skip.used == {}
 
 
 def test_several_passes_may_run_before_their_backward_passes(x):
     model = net()
-    with forced(), survivors(model):
+    with survivors(model, always=True):
         torch.manual_seed(0)
         (model(x).sum() + 2 * model(x[:2]).sum()).backward()
     sparse = model.fine[0][0].weight.grad.clone()
@@ -167,14 +185,13 @@ def test_autocast_is_entered_again_and_sums_are_float32(x):
     model = net(kernel_size=2).float()
     grads = []
     for on in (False, True):
-        with forced():
-            skip = survivors(model) if on else None
-            model.zero_grad()
-            torch.manual_seed(0)
-            with torch.autocast("cpu", torch.bfloat16):
-                y = model(x.float())
-            y.float().square().sum().backward()
-            assert skip is None or "survivors" in skip.used.values()
+        skip = survivors(model, always=True) if on else None
+        model.zero_grad()
+        torch.manual_seed(0)
+        with torch.autocast("cpu", torch.bfloat16):
+            y = model(x.float())
+        y.float().square().sum().backward()
+        assert skip is None or "survivors" in skip.used.values()
         grads.append(torch.cat([p.grad.flatten() for p in model.parameters()]))
     assert grads[1].dtype == torch.float32
     assert (grads[1] - grads[0]).norm() < 0.02 * grads[0].norm()
@@ -182,7 +199,7 @@ def test_autocast_is_entered_again_and_sums_are_float32(x):
 
 def test_activation_checkpointing_sees_the_same_masks(x):
     model = net()
-    with forced(), survivors(model):
+    with survivors(model, always=True):
         plain = gradients(model, x)[1]
         again = gradients(nn.Sequential(Checkpointed(model)), x)[1]
     torch.testing.assert_close(again, plain, rtol=1e-11, atol=1e-12)
@@ -202,7 +219,7 @@ def test_a_masked_stage_keeps_only_its_input():
     model = TextureNet(channels=16, norm="none")
     place(model, {"fine": Backdrop(0.5), "coarse": Backdrop(0.5)})
     dense = saved_bytes(model, x)
-    with forced(), survivors(model):
+    with survivors(model, always=True):
         assert saved_bytes(model, x) < 0.3 * dense
 
 

@@ -9,7 +9,14 @@ on surviving samples. Where a count of operations says that this would be more w
 the stage is run densely (:mod:`.work`).
 """
 
-from backdrop.survivors.handle import Survivors, survivors, why_inexact
+from backdrop.survivors.handle import Survivors, active_masks, survivors, why_inexact, would_use
 from backdrop.survivors.recorded import InexactError
 
-__all__ = ["InexactError", "Survivors", "survivors", "why_inexact"]
+__all__ = [
+    "InexactError",
+    "Survivors",
+    "active_masks",
+    "survivors",
+    "why_inexact",
+    "would_use",
+]

@@ -1,7 +1,7 @@
 """Puts survivors on a model and takes it off again."""
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Self
 
@@ -16,7 +16,7 @@ from backdrop.survivors.recorded import InexactError, Recorded, recorded_in
 from backdrop.survivors.work import StageWork, paying
 
 
-def survivors(model: nn.Module) -> "Survivors":
+def survivors(model: nn.Module, always: bool = False) -> "Survivors":
     r"""Let the backward passes of a model skip what its masks have masked.
 
     The masks draw what they would draw otherwise, and gradients agree with those of the dense
@@ -35,6 +35,7 @@ def survivors(model: nn.Module) -> "Survivors":
     Args:
         model: a model with :class:`~backdrop.Backdrop` layers, placed or among its modules, that is
             called with one tensor (N, …).
+        always: run every stage again on survivors, also where this is more work.
 
     Returns:
         A handle, with ``used`` and ``remove()``, called by itself at the end of a ``with`` block.
@@ -51,7 +52,7 @@ def survivors(model: nn.Module) -> "Survivors":
         >>> skip.used
         {'1': 'survivors'}
     """
-    return Survivors(model)
+    return Survivors(model, always)
 
 
 def why_inexact(model: nn.Module, input_shape: Sequence[int]) -> str | None:
@@ -72,12 +73,40 @@ def why_inexact(model: nn.Module, input_shape: Sequence[int]) -> str | None:
         >>> why_inexact(model.eval(), (4, 3, 32, 32)) is None
         True
     """
-    weight = next((p for p in model.parameters() if p.is_floating_point()), torch.empty(0))
     try:
-        _trial(model, weight.new_empty((0, *input_shape[1:])), input_shape[0])
+        would_use(model, input_shape)
     except InexactError as error:
         return str(error)
     return None
+
+
+def would_use(model: nn.Module, input_shape: Sequence[int], always: bool = False) -> dict[str, str]:
+    """Say what :func:`survivors` would do at each active mask, ``"survivors"`` or ``"dense"``.
+
+    Like :func:`why_inexact` it computes nothing.
+
+    Args:
+        model: any model with masks, in the mode in question.
+        input_shape: (N, …), as the model is called.
+        always: as :func:`survivors` would be told.
+
+    Raises:
+        InexactError: if the gradients could not be exact.
+    """
+    weight = next((p for p in model.parameters() if p.is_floating_point()), torch.empty(0))
+    stages = _trial(model, weight.new_empty((0, *input_shape[1:])), input_shape[0])
+    return _use(stages, active_masks(model), always)
+
+
+def active_masks(model: nn.Module) -> dict[str, Backdrop]:
+    """Give the masks that the next forward pass will draw or take as given, by name."""
+    modules = ((name, m, m) for name, m in model.named_modules() if isinstance(m, Backdrop))
+    return {
+        name: layer
+        for name, host, layer in (*modules, *placed_layers(model))
+        if isinstance(layer, Backdrop)
+        and (layer.fixed_mask is not None or (host.training and layer.p > 0))
+    }
 
 
 class Survivors:
@@ -87,7 +116,8 @@ class Survivors:
         used: what the last forward pass did at each active mask, ``"survivors"`` or ``"dense"``.
     """
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: nn.Module, always: bool) -> None:
+        self._always = always
         self.used: dict[str, str] = {}
         self._running: ForwardPass | None = None
         self._stages: dict[Any, list[StageWork]] = {}
@@ -111,7 +141,7 @@ class Survivors:
         if recorded_in(args):  # a trial pass
             return None
         self.used = {}
-        masks = dict(_active_masks(model))
+        masks = active_masks(model)
         if not masks or not torch.is_grad_enabled():
             return None
         _refuse_transforms()
@@ -124,11 +154,11 @@ class Survivors:
         if key not in self._stages:
             probe = x.detach()[:0].requires_grad_(x.requires_grad)
             self._stages[key] = _trial(model, probe, len(x))
-        pays = dict.fromkeys(masks, False) | paying(self._stages[key], masks)
-        self.used = {name: "survivors" if pays[name] else "dense" for name in pays}
-        if not any(pays.values()):
+        self.used = _use(self._stages[key], masks, self._always)
+        chosen = {name: use == "survivors" for name, use in self.used.items()}
+        if not any(chosen.values()):
             return None
-        self._running = ForwardPass(_names(model), pays)
+        self._running = ForwardPass(_names(model), chosen)
         return (self._running.begin(x),), kwargs
 
     def _end(self, model: nn.Module, args: Any, output: Any) -> Any:
@@ -136,11 +166,20 @@ class Survivors:
         return tree_map_only(Recorded, running.at_end, output) if running else None
 
 
+def _use(
+    stages: Sequence[StageWork], masks: Mapping[str, Backdrop], always: bool
+) -> dict[str, str]:
+    """Say what is done at each mask; one that the model does not meet is dense."""
+    pays = paying(stages, masks)
+    chosen = {name for name in pays if always or pays[name]}
+    return {name: "survivors" if name in chosen else "dense" for name in masks}
+
+
 def _trial(model: nn.Module, probe: Tensor, samples: int) -> list[StageWork]:
     """Run a copy of a model without data; give its stages in order."""
     # What the model keeps from this pass, and what its masks draw, stays out of the original.
     model = copy.deepcopy(model, {id(p): p for p in model.parameters()})
-    masks = len(dict(_active_masks(model)))
+    masks = len(active_masks(model))
     if not masks:
         return []
     trial = TrialPass(_names(model), masks)
@@ -148,16 +187,6 @@ def _trial(model: nn.Module, probe: Tensor, samples: int) -> list[StageWork]:
     with torch.random.fork_rng(devices), suppress(AllMet):
         model(trial.begin(probe, samples))
     return trial.met
-
-
-def _active_masks(model: nn.Module) -> Iterator[tuple[str, Backdrop]]:
-    """Give the masks that the next forward pass will draw or take as given."""
-    modules = ((name, m, m) for name, m in model.named_modules() if isinstance(m, Backdrop))
-    for name, host, layer in (*modules, *placed_layers(model)):
-        if isinstance(layer, Backdrop) and (
-            layer.fixed_mask is not None or (host.training and layer.p > 0)
-        ):
-            yield name, layer
 
 
 def _names(model: nn.Module) -> dict[int, str]:

@@ -1,0 +1,39 @@
+"""Which backward pass a run takes: dense, or through the survivors of its masks alone."""
+
+from collections.abc import Sequence
+
+from torch import nn
+
+from backdrop.survivors import InexactError, active_masks, survivors, would_use
+from experiments.build import ConfigurationError
+
+
+def choose_backward(model: nn.Module, wanted: str, batch_shape: Sequence[int]) -> dict[str, str]:
+    """Put survivors on a model where they are wanted; give what is used at each active mask.
+
+    ``auto`` wants them where they are exact and, by a count of operations, less work; ``survivors``
+    wants them at every mask.
+
+    Args:
+        model: on its device, in training mode.
+        wanted: ``auto``, ``dense`` or ``survivors``.
+        batch_shape: (N, …) of full batches. A smaller last batch may be dense where they are not.
+
+    Raises:
+        ConfigurationError: ``survivors`` where that is not exact, or where no mask is active.
+    """
+    always = wanted == "survivors"
+    dense = dict.fromkeys(active_masks(model), "dense")
+    if always and not dense:
+        raise ConfigurationError("backward: survivors needs a mask with p above 0; there is none")
+    if wanted == "dense" or not dense:
+        return dense
+    try:
+        used = would_use(model, batch_shape, always)
+    except InexactError as error:
+        if always:
+            raise ConfigurationError(f"backward: {error}") from error
+        return dense
+    if used != dense:
+        survivors(model, always)
+    return used
