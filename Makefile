@@ -5,6 +5,7 @@ PYTHON ?= python3
 VENV ?= .venv
 RESULTS ?= results
 PROCESSES ?=
+BENCH ?=
 export DATA ?= data
 
 RUN = $(VENV)/bin/python -m
@@ -16,7 +17,7 @@ DRAW_VENV = $(if $(wildcard $(INSTALLED)),$(VENV),.venv-figures)
 DRAW_INSTALLED = $(DRAW_VENV)/.installed
 DRAW = $(DRAW_VENV)/bin/python -m
 
-.PHONY: help reproduce-paper complete collect rerun figures sweep-figure test test-all lint format lock clean
+.PHONY: help reproduce-paper complete collect rerun figures bench sweep-figure test test-all lint format lock clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -44,6 +45,11 @@ rerun: $(INSTALLED)  ## run the row ID=… of a committed table again and compar
 figures: $(DRAW_INSTALLED)  ## make every table, figure and report again from committed files
 	@for table in $(RESULTS)/*/runs.csv; do $(DRAW) scripts.report "$$(dirname "$$table")" || exit 1; done
 	@$(DRAW) scripts.summary --results $(RESULTS)
+	@$(DRAW) scripts.bench --results $(RESULTS)
+
+bench: $(INSTALLED)  ## measure what steps cost, or only BENCH="survivors auc_loss"; tables in results/bench/
+	@status=0; $(RUN) experiments.bench $(BENCH) --results $(RESULTS) || status=$$?; \
+	$(RUN) scripts.bench --results $(RESULTS) || status=1; exit $$status
 
 sweep-figure: $(INSTALLED)  ## collect the last sweep of your own and draw error against p
 	@folder=$$($(RUN) experiments.collect --runs $(RESULTS)/runs) && $(RUN) scripts.sweep $$folder

@@ -60,17 +60,18 @@ def main_comparisons(preset: Path) -> list[Comparison]:
     )
 
 
-def with_summary(readme: str, table: str) -> str:
-    """Give the README's text with ``table`` between the markers.
+def with_summary(readme: str, table: str, marker: str = "results") -> str:
+    """Give the README's text with ``table`` between the markers of that name.
 
     Raises:
         ValueError: if the markers are not there, once each and in order.
     """
-    before, begin, rest = readme.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end or BEGIN in after or END in after:
-        raise ValueError(f"the README must hold {BEGIN} and then {END}, once each")
-    return f"{before}{BEGIN}\n{table}\n{END}{after}"
+    opening, closing = f"<!-- {marker}:begin -->", f"<!-- {marker}:end -->"
+    before, begin, rest = readme.partition(opening)
+    _, end, after = rest.partition(closing)
+    if not begin or not end or opening in after or closing in after:
+        raise ValueError(f"the README must hold {opening} and then {closing}, once each")
+    return f"{before}{opening}\n{table}\n{closing}{after}"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from backdrop.survivors.bands import Bands, run_without_graph, too_large
 from backdrop.survivors.patches import Patches
 from backdrop.survivors.stage import Stage
 from backdrop.survivors.work import work_on
@@ -53,7 +54,7 @@ class _SurvivorsOnly(torch.autograd.Function):
     ) -> Tensor:
         ctx.stage, ctx.patches, ctx.kept, ctx.shape = stage, patches, kept, x.shape
         ctx.save_for_backward(x if kept is None else x.index_select(0, kept), *rest)
-        return stage.run_in_chunks(x, rest)
+        return run_without_graph(stage, patches, x, rest)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
@@ -113,6 +114,11 @@ class _Gradients:
         if self._of_x is not None and of_part is not None:
             self._of_x.index_add_(0, samples, of_part.to(self._of_x.dtype))
 
+    def add_rows(self, sample: int, first: int, of_part: Tensor | None) -> None:
+        """Add the gradient of rows (1, C, rows, …) of a sample of the input, from ``first`` on."""
+        if self._of_x is not None and of_part is not None:
+            self._of_x[sample].narrow(1, first, of_part.shape[2]).add_(of_part[0])
+
     def add_patches(self, index: tuple[Tensor, ...], of_part: Tensor | None) -> None:
         """Add the gradient of patches (n, C, …) of the input at indices of its positions."""
         if self._of_x is not None and of_part is not None:
@@ -153,7 +159,11 @@ def _differentiate(
     # One sample is worth so many patches; without patches, any survivor asks for the sample.
     worth = 1.0 if patches is None else _worth(stage, patches, gradients)
     whole = (counts >= worth).nonzero().flatten()
-    _add_whole(stage, grad, gradients, whole)
+    elements = sum(stage.nodes[step.output].numel for step in stage.steps)
+    if patches is not None and too_large(elements, grad.device):
+        _add_bands(Bands(stage, elements, grad.device), grad, gradients, whole)
+    else:
+        _add_whole(stage, grad, gradients, whole)
     if patches is not None:
         alive[whole] = False
         _add_patches(patches, by_position, alive, gradients)
@@ -172,6 +182,16 @@ def _add_whole(stage: Stage, grad: Tensor, gradients: _Gradients, samples: Tenso
     for chunk in samples.split(size) if len(samples) else ():  # type: ignore[no-untyped-call]
         part, of_output = gradients.x.index_select(0, chunk), grad.index_select(0, chunk)
         gradients.add_samples(chunk, gradients.add(run, part, of_output))
+
+
+def _add_bands(bands: Bands, grad: Tensor, gradients: _Gradients, samples: Tensor) -> None:
+    for sample in samples.tolist():
+        for band in bands:
+            of_output = grad[sample : sample + 1].narrow(bands.axis, band.start, bands.rows).clone()
+            of_output.narrow(bands.axis, 0, band.overlap).zero_()
+            part = gradients.x[sample : sample + 1].narrow(2, band.first, band.length)
+            run = partial(bands.run, band, tensors=gradients.leaves)
+            gradients.add_rows(sample, band.first, gradients.add(run, part, of_output))
 
 
 def _add_patches(patches: Patches, grad: Tensor, alive: Tensor, gradients: _Gradients) -> None:

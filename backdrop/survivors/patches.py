@@ -1,4 +1,4 @@
-"""Runs a stage on the receptive fields of single output positions.
+"""Runs a stage on the receptive fields of single output positions, or of blocks of them.
 
 Position o of the output needs, of each node along each axis, the positions from o · stride + first
 to o · stride + last (of a branching stage, the smallest interval that all branches lie in). Cut out
@@ -44,18 +44,25 @@ class UnequalStridesError(Exception):
 class Patches:
     """The patches of a stage whose operations can be run on them.
 
+    Args:
+        stage: the stage.
+        block: the positions that make a block along each axis, by default 1; a block's position is
+            that of its first one.
+
     Attributes:
-        reaches: what one output position needs of each node, for each axis.
+        reaches: what one output position, or block, needs of each node, for each axis.
 
     Raises:
         UnequalStridesError: where branches with different strides meet, as on maps of one position.
     """
 
-    def __init__(self, stage: Stage) -> None:
+    def __init__(self, stage: Stage, block: Sequence[int] | None = None) -> None:
         self.stage = stage
         self._padded = {step.output for step in stage.steps if _pads(stage, step)}
-        axes = stage.nodes[stage.output].axes or ()
-        self.reaches: dict[int, Reaches] = {stage.output: (Reach(0, 0, 1),) * len(axes)}
+        block = block or (1,) * len(stage.nodes[stage.output].axes or ())
+        self.reaches: dict[int, Reaches] = {
+            stage.output: tuple(Reach(0, length - 1, 1) for length in block)
+        }
         for step in reversed(stage.steps):
             needed = self.needed(step)
             for node in step.inputs:
@@ -115,7 +122,7 @@ class Patches:
         ]
 
     def run(self, x: Tensor, tensors: Sequence[Tensor], positions: Tensor | None) -> Tensor:
-        """Compute the stage's output (n, …, 1, …) at single positions.
+        """Compute the stage's output (n, …, 1, …) at single positions, or in blocks.
 
         Args:
             x: patches of the stage's input (n, C, *lengths).

@@ -1,0 +1,67 @@
+"""The settings that training takes by default, beside plain float32 and further options."""
+
+from collections.abc import Callable, Iterator
+
+from torch import nn
+
+from experiments.bench.memory import PEAK, peak_bytes
+from experiments.bench.steps import built, jobs, step_of
+from experiments.bench.table import Row, Setting, noted, rows
+from experiments.bench.timing import alternating
+from experiments.identity import Settings
+
+RUNS = {"textures/laptop": "masks=two_scale", "auc/digits_updates": "arm=sample_masks"}
+PLAIN = "float32, contiguous"
+Step = Callable[[], object]
+
+
+def measure(setting: Setting) -> Iterator[list[Row]]:
+    """Compare the settings on a task with images and on one with a small net."""
+    for experiment, arm in RUNS.items():
+        small = ("batch_size=4",) if setting.smoke else ()
+        settings = jobs(experiment, setting, arm, *small)[0].settings
+        float32 = {**settings, "precision": "float32"}
+        variants = {
+            PLAIN: step_of(float32, built(float32, channels_last=False), channels_last=False),
+            "float32, channels_last": step_of(float32, built(float32)),
+            "defaults": step_of(settings, built(settings)),
+            "defaults, fused Adam": _fused(settings),
+            "defaults, ReLU not in place": _out_of_place(settings),
+        }
+        failures = [] if setting.smoke else _add_compiled(variants, settings, experiment)
+        times = alternating(variants, setting.seconds, setting.fewest, device=setting.device)
+        memory = {name: peak_bytes(step, setting.device) for name, step in variants.items()}
+        yield [*rows("defaults", experiment, times, PLAIN, memory, PEAK), *failures]
+
+
+def _fused(settings: Settings) -> Step:
+    fused = {**settings, "optimizer": {**settings["optimizer"], "fused": True}}
+    return step_of(fused, built(fused))
+
+
+def _out_of_place(settings: Settings) -> Step:
+    parts = built(settings)
+    for module in parts.model.modules():
+        if isinstance(module, nn.ReLU):
+            module.inplace = False
+    return step_of(settings, parts)
+
+
+def _add_compiled(variants: dict[str, Step], settings: Settings, case: str) -> list[Row]:
+    """Add compiled steps; on a GPU also as CUDA graphs. Give rows for those that fail."""
+    modes = {"defaults, compiled": "default"}
+    if settings["device"] == "cuda":
+        modes["defaults, compiled to CUDA graphs"] = "reduce-overhead"
+    failures = []
+    for name, mode in modes.items():
+        parts = built(settings)
+        parts.model.compile(mode=mode)  # type: ignore[no-untyped-call]
+        try:
+            step = step_of(settings, parts)
+            step()
+        except Exception as error:  # no compiler, or one that fails
+            lines = str(error).strip().splitlines() or [type(error).__name__]
+            failures.append(noted("defaults", case, name, f"failed: {lines[0]}"))
+        else:
+            variants[name] = step
+    return failures

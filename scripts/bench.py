@@ -1,0 +1,180 @@
+"""Write tables and figures of the committed benchmarks, and the README's table of targets.
+
+    python -m scripts.bench --results results
+
+It reads results/bench/<hardware>.csv and writes <hardware>.md beside it and figures/.
+"""
+
+import argparse
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+import pandas as pd
+
+from scripts import style
+from scripts.bench_figures import draw_cost, draw_growth, has_cost, has_growth
+from scripts.bench_results import (
+    exponent,
+    of_setting,
+    read_bench,
+    settings,
+    tables,
+    target_table,
+    threads_text,
+    with_memory_ratio,
+)
+from scripts.markdown_table import GAP, markdown_table
+from scripts.summary import with_summary
+
+MARKER = "bench"
+TITLES = {
+    "mask_cost": "The masks alone",
+    "survivors": "Survivors",
+    "neighbours": "Neighbours",
+    "defaults": "Default settings",
+    "auc_loss": "The AUC loss",
+    "sampler": "The texture sampler",
+    "sweep": "Sweeps",
+    "large_image": "An image too large for ordinary training",
+}
+NOTE = (
+    "Medians with quartiles; variants were measured in turn, and relative times are medians of "
+    "ratios within rounds."
+)
+
+
+def page(path: Path) -> str:
+    """Write the page of one hardware."""
+    table = read_bench(path)
+    parts = [f"# Benchmarks: {', '.join(dict.fromkeys(table['hardware']))}", NOTE]
+    parts += ["## Targets", target_table(table)]
+    for name, title in TITLES.items():
+        rows = table[table["comparison"].str.split("/").str[0] == name]
+        if len(rows):
+            parts += [f"## {title}", *_section(rows)]
+    if has_cost(table):
+        parts += ["## Figures", f"![Cost against p](figures/{path.stem}_cost.png)"]
+    if has_growth(table):
+        parts += [f"![Time against size](figures/{path.stem}_growth.png)"]
+    versions = table[["torch", "python", "cores"]].drop_duplicates().astype(str)
+    cells = [list(row) for row in versions.itertuples(index=False)]
+    parts += ["## Versions", markdown_table(["torch", "python", "cores"], cells)]
+    parts += ["Made by `make bench`; this page by `make figures`."]
+    return "\n\n".join(parts) + "\n"
+
+
+def readme_table(results: Path) -> str:
+    """Write the targets for each hardware."""
+    parts = []
+    for path in tables(results):
+        table = read_bench(path)
+        hardware = ", ".join(dict.fromkeys(table["hardware"]))
+        about = f"On {hardware} ([all numbers](results/bench/{path.stem}.md)):"
+        parts.append(f"{about}\n\n{target_table(table)}")
+    return "\n\n".join(parts) or "No benchmark has been committed yet: `make bench`."
+
+
+def write(results: Path) -> None:
+    """Write pages and figures of all hardware."""
+    for path in tables(results):
+        table = read_bench(path)
+        least = of_setting(table, settings(table)[0])
+        folder = path.parent / "figures"
+        if has_cost(least):
+            style.save(partial(draw_cost, least), folder, f"{path.stem}_cost")
+        if has_growth(least):
+            style.save(partial(draw_growth, least), folder, f"{path.stem}_growth")
+        path.with_suffix(".md").write_text(page(path), encoding="utf-8")
+        print(f"wrote {path.with_suffix('.md')}")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Write everything, and the README's table where there is a place for it."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else None)
+    parser.add_argument("--results", type=Path, default=Path("results"))
+    parser.add_argument("--readme", type=Path, default=Path("README.md"))
+    options = parser.parse_args(arguments)
+    write(options.results)
+    text = options.readme.read_text(encoding="utf-8") if options.readme.exists() else ""
+    if f"<!-- {MARKER}:begin -->" in text:
+        table = readme_table(options.results)
+        options.readme.write_text(with_summary(text, table, MARKER), encoding="utf-8")
+
+
+def _section(rows: pd.DataFrame) -> list[str]:
+    """Write the comparisons of a chapter, each with the fitted exponents of its times if any."""
+    parts = []
+    for name in dict.fromkeys(rows["comparison"]):
+        own = rows[rows["comparison"] == name]
+        parts += [f"### {name}", comparison_table(own), *_exponents(own)]
+    if (rows["comparison"] == "sweep").any():
+        rates = rows.dropna(subset=["seconds"])
+        parts += [
+            ", ".join(
+                f"{row.variant}: {3600 / row.seconds:.0f} runs an hour"
+                for row in rates.itertuples()
+            )
+            + "."
+        ]
+    return parts
+
+
+def comparison_table(rows: pd.DataFrame) -> str:
+    """Write times, relative times and memory, one row for each case and variant."""
+    columns = settings(rows)
+    ours = with_memory_ratio(rows)
+    lines = []
+    for (case, variant), own in ours.groupby(["case", "variant"], sort=False):
+        cells = [case, variant]
+        for setting in columns:
+            found = of_setting(own, setting)
+            cells += [_time(found), _relative(found)]
+        notes = ", ".join(dict.fromkeys(filter(None, own["note"])))
+        lines.append([*cells, _memory(own), notes])
+    header = ["case", "variant"]
+    for setting in columns:
+        header += [f"time, {threads_text(*setting)}", "of the baseline's"]
+    kinds = ", ".join(dict.fromkeys(filter(None, rows["memory_kind"])))
+    return markdown_table([*header, f"memory ({kinds})", "note"], lines)
+
+
+def _exponents(rows: pd.DataFrame) -> list[str]:
+    rows = of_setting(rows, settings(rows)[0]).dropna(subset=["n", "seconds"])
+    texts = []
+    for variant, own in rows.groupby("variant", sort=False):
+        if len(own) > 2:
+            a = exponent(own["n"].tolist(), own["seconds"].tolist())
+            texts.append(f"{variant}: n to the power {a:.2f}")
+    return [f"Fitted to the largest sizes, time grows as {'; '.join(texts)}."] if texts else []
+
+
+def _time(rows: pd.DataFrame) -> str:
+    if rows["seconds"].isna().all():
+        return GAP
+    row = rows.iloc[0]
+    unit, scale = ("s", 1.0) if row["seconds_high"] >= 1 else ("ms", 1e3)
+    low, middle, high = (
+        f"{row[key] * scale:.3g}" for key in ("seconds_low", "seconds", "seconds_high")
+    )
+    return f"{middle} [{low}, {high}] {unit}"
+
+
+def _relative(rows: pd.DataFrame) -> str:
+    if rows["relative"].isna().all():
+        return GAP
+    row = rows.iloc[0]
+    decimals = 3 if row["relative"] < 0.1 else 2
+    low, middle, high = (
+        f"{row[key]:.{decimals}f}" for key in ("relative_low", "relative", "relative_high")
+    )
+    return f"{middle} [{low}, {high}]"
+
+
+def _memory(rows: pd.DataFrame) -> str:
+    known = rows.dropna(subset=["memory_bytes"])
+    return f"{known['memory_bytes'].iloc[0] / 2**20:.1f} MiB" if len(known) else ""
+
+
+if __name__ == "__main__":
+    main()
