@@ -67,22 +67,19 @@ def train(settings: Settings, parts: Parts, store: RunStore, report: Callable[[R
         report(row)
     return {
         **summarise(store.metrics(), settings["metric"]),
-        **(
-            {"measured": measured(settings, parts, splits["validation"])}
-            if settings["measures"]
-            else {}
-        ),
+        **measured(settings, parts, splits["validation"]),
         **({"backward": used} if used else {}),
         **memory.result(),
     }
 
 
 def measured(settings: Settings, parts: Parts, split: Split) -> Row:
-    """Give what ``measures`` asks to know of the trained model, on one set."""
-    return {
+    """Give what ``measures`` asks to know of the trained model, on one set, if anything."""
+    found = {
         name: construct(f"measures.{name}", node, parts.model, *split)
         for name, node in settings["measures"].items()
     }
+    return {"measured": found} if found else {}
 
 
 def batches_of(settings: Settings, parts: Parts, targets: Tensor) -> Batches:
