@@ -47,10 +47,10 @@ def train(settings: Settings, parts: Parts, store: RunStore, report: Callable[[R
         fit_to(splits["train"][0].cpu())
     parts.model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     _check_metric(settings, parts, splits["validation"][0][:1])
+    epoch = _restore(parts, store.resume(device))
     batches = batches_of(settings, parts, splits["train"][1])
     shape = _shape_of_full_batches(splits["train"], batches, parts)
     used = choose_backward(parts.model, settings["backward"], shape)
-    epoch = _restore(parts, store.resume(device))
     for _ in range(epoch):
         batches.next_epoch()
     evaluations = evaluation_epochs(settings["epochs"], settings["evaluations"])
