@@ -54,9 +54,9 @@ def page(path: Path) -> str:
         if len(rows):
             parts += [f"## {title}", *_section(rows)]
     if has_cost(table):
-        parts += ["## Figures", f"![Cost against p](figures/{path.stem}_cost.png)"]
+        parts += [_figure(path, "cost", "Time and memory of a step against p", table)]
     if has_growth(table):
-        parts += [f"![Time against size](figures/{path.stem}_growth.png)"]
+        parts += [_figure(path, "growth", "Time against size", table)]
     versions = table[["torch", "python", "cores"]].drop_duplicates().astype(str)
     cells = [list(row) for row in versions.itertuples(index=False)]
     parts += ["## Versions", markdown_table(["torch", "python", "cores"], cells)]
@@ -100,6 +100,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if f"<!-- {MARKER}:begin -->" in text:
         table = readme_table(options.results)
         options.readme.write_text(with_summary(text, table, MARKER), encoding="utf-8")
+
+
+def _figure(path: Path, name: str, what: str, table: pd.DataFrame) -> str:
+    """Show a figure, which is drawn for the first setting."""
+    caption = f"{what}, {threads_text(*settings(table)[0])}."
+    return f"![{caption}](figures/{path.stem}_{name}.png)\n\n{caption}"
 
 
 def _section(rows: pd.DataFrame) -> list[str]:

@@ -95,7 +95,7 @@ def test_a_comparison_that_fails_or_dies_leaves_a_row_and_the_others_go_on(tmp_p
     assert pd.read_csv(path)["note"].dropna().str.contains("died").all()
 
 
-@pytest.mark.parametrize("name", ["mask_cost", "survivors", "auc_loss", "sampler", "defaults"])
+@pytest.mark.parametrize("name", ["survivors", "auc_loss", "sampler"])
 def test_comparisons_give_rows_with_times_and_ratios(name):
     found = [row for case in comparisons.COMPARISONS[name](SMOKE) for row in case]
     assert found
@@ -105,7 +105,7 @@ def test_comparisons_give_rows_with_times_and_ratios(name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["neighbours", "sweep", "large_image"])
+@pytest.mark.parametrize("name", ["mask_cost", "defaults", "neighbours", "sweep", "large_image"])
 def test_comparisons_of_whole_runs_give_rows(name):
     found = [row for case in comparisons.COMPARISONS[name](SMOKE) for row in case]
     assert found

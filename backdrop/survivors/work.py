@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from math import prod
 
 from torch import Tensor
@@ -116,12 +117,19 @@ def paying(stages: Sequence[StageWork], masks: Mapping[str, Backdrop]) -> dict[s
     return pays
 
 
-def _surviving_shares(mask: Backdrop, shape: Sequence[int]) -> tuple[float, float]:
+def _surviving_shares(mask: Backdrop, shape: tuple[int, ...]) -> tuple[float, float]:
     """Give the expected shares of samples, and of positions in them, that a mask lets through."""
     if mask.fixed_mask is not None:
         return 1.0, float((mask.fixed_mask != 0).float().mean())
-    masked = resolve_dims(mask.dims, len(shape))
+    return _drawn_shares(mask.p, mask.dims, shape)
+
+
+@lru_cache(maxsize=1024)  # asked for in every forward pass, and not to be felt in a small one
+def _drawn_shares(
+    p: float, dims: str | tuple[int, ...], shape: tuple[int, ...]
+) -> tuple[float, float]:
+    masked = resolve_dims(dims, len(shape))
     if masked == {0}:
-        return 1 - mask.p, 1.0
+        return 1 - p, 1.0
     # A position is masked only if all its channels are.
-    return 1.0, 1 - mask.p ** (shape[1] if 1 in masked else 1)
+    return 1.0, 1 - p ** (shape[1] if 1 in masked else 1)

@@ -80,7 +80,8 @@ def measure(setting: Setting) -> Iterator[list[Row]]:
     with tempfile.TemporaryDirectory() as folder:
         for variant, dense in (("survivors", False), (DENSE, True)):
             words = ["--size", str(size), "--image", f"{folder}/image.npy"]
-            words += ["--threads", str(setting.threads), *(["--dense"] if dense else [])]
+            words += ["--steps", "2", "--threads", str(setting.threads)]
+            words += ["--dense"] if dense else []
             done = subprocess.run(
                 [sys.executable, "-m", __name__, *words, "--json"], capture_output=True, text=True
             )
@@ -101,7 +102,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Make the updates and print what they took; give the exit status."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else None)
     parser.add_argument("--size", type=int, default=8192, help="pixels a side")
-    parser.add_argument("--steps", type=int, default=3)
+    parser.add_argument("--steps", type=int, default=1)
     parser.add_argument("--dense", action="store_true", help="without survivors")
     parser.add_argument("--memory", type=float, default=LIMIT, help="limit in GiB")
     parser.add_argument("--image", type=Path, help="file that keeps the texture")

@@ -3,8 +3,9 @@
 import ctypes
 import gc
 import math
-from collections.abc import Callable
-from contextlib import suppress
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -12,6 +13,8 @@ from torch import Tensor
 
 SAVED = "saved for the backward pass"
 PEAK = "peak of a step"
+
+M_MMAP_THRESHOLD, LARGE = -3, 2**17  # glibc's name for its option, and its own value in bytes
 
 
 def saved_bytes(forward: Callable[[], object]) -> int:
@@ -30,8 +33,9 @@ def saved_bytes(forward: Callable[[], object]) -> int:
 def peak_bytes(step: Callable[[], object], device: str = "cpu") -> float:
     """Give by how much memory in use grows at most during a step, NaN where nothing tells.
 
-    On a CPU it is the resident memory of the process, which Linux tells; what earlier steps have
-    freed is given back to the system first.
+    On a CPU it is the resident memory of the process, which Linux tells. What earlier steps have
+    freed is given back to the system first, and during the step at once: the pools that make steps
+    quick would count as in use.
     """
     gc.collect()
     if device == "cuda":
@@ -39,22 +43,14 @@ def peak_bytes(step: Callable[[], object], device: str = "cpu") -> float:
         before = torch.cuda.memory_allocated()
         step()
         return torch.cuda.max_memory_allocated() - before
-    with suppress(OSError, AttributeError):
-        ctypes.CDLL(None).malloc_trim(0)
-    try:
-        Path("/proc/self/clear_refs").write_text("5")  # the high-water mark becomes what is in use
-    except OSError:
-        return math.nan
-    before = _status("VmRSS")
-    step()
-    return _status("VmHWM") - before
-
-
-def _status(field: str) -> int:
-    """Give a field of /proc/self/status in bytes."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    (value,) = (line.split()[1] for line in lines if line.startswith(f"{field}:"))
-    return int(value) * 1024
+    with _without_pools():
+        try:
+            Path("/proc/self/clear_refs").write_text("5")  # the mark becomes what is in use now
+        except OSError:
+            return math.nan
+        before = _status("VmRSS")
+        step()
+        return _status("VmHWM") - before
 
 
 def high_water_mark() -> float:
@@ -63,3 +59,26 @@ def high_water_mark() -> float:
         return _status("VmHWM")
     except OSError:
         return math.nan
+
+
+@contextmanager
+def _without_pools() -> Iterator[None]:
+    """Let glibc give large blocks back to the system when they are freed."""
+    libc = ctypes.CDLL(None)
+    if not hasattr(libc, "malloc_trim"):
+        yield
+        return
+    libc.malloc_trim(0)
+    libc.mallopt(M_MMAP_THRESHOLD, LARGE)
+    try:
+        yield
+    finally:
+        kept = int(os.environ.get("MALLOC_MMAP_THRESHOLD_", LARGE))
+        libc.mallopt(M_MMAP_THRESHOLD, min(kept, 2**31 - 1))
+
+
+def _status(field: str) -> int:
+    """Give a field of /proc/self/status in bytes."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    (value,) = (line.split()[1] for line in lines if line.startswith(f"{field}:"))
+    return int(value) * 1024
