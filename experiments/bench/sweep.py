@@ -7,7 +7,6 @@ from pathlib import Path
 
 from experiments.bench.table import Row, Setting, rows
 from experiments.bench.timing import Times
-from experiments.run_store import RunStore
 from experiments.sweep import Job, plan, run_all
 
 RUNS, EPOCHS, ROUNDS = 4, 3, 3
@@ -21,7 +20,7 @@ def measure(setting: Setting) -> Iterator[list[Row]]:
     variants, times = {ONE: 1, "2 processes": 2}, Times()
     with tempfile.TemporaryDirectory() as folder:
         overrides = [f"device={setting.device}", f"epochs={epochs}", "evaluations=1"]
-        overrides += [f"system.data={folder}/data", f"system.runs={folder}/runs"]
+        overrides += [f"system.data={folder}/data"]
         jobs = plan([experiment], overrides)[:RUNS]
         if not setting.smoke:
             _seconds(jobs, Path(folder) / "first", 1)  # draws the data, which runs then share
@@ -40,8 +39,6 @@ def _seconds(jobs: list[Job], runs: Path, processes: int) -> float:
     seconds = time.perf_counter() - begin
     if failures := log.failures():
         raise RuntimeError(f"a run of the sweep failed: {failures[0]}")
-    if any(RunStore(runs, job.id).result() is None for job in jobs):
-        raise RuntimeError("a run of the sweep left no result")
     return seconds
 
 
