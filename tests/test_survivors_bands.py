@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from backdrop import Backdrop, place, survivors
 from backdrop.models import TextureNet
 from backdrop.survivors.bands import BAND, Bands
-from tests.gradients import difference, forced
+from tests.gradients import difference
 from tests.test_survivors_exact import masked_nets
 
 
@@ -42,7 +42,7 @@ def test_outputs_keep_their_layout_in_memory():
     place(model, {"fine": Backdrop(0.9)})
     seen = []
     model.coarse.register_forward_pre_hook(lambda module, args: seen.append(args[0]))
-    with small(4000), forced(), survivors(model):
+    with small(4000), survivors(model, always=True):
         model(torch.randn(2, 1, 64, 96).to(memory_format=torch.channels_last))
     assert seen[0].is_contiguous(memory_format=torch.channels_last)
 
@@ -54,8 +54,7 @@ def test_no_map_of_a_large_sample_is_ever_whole():
     with (
         small(2**14),
         patch.object(Bands, "run", _noting(sizes, Bands.run)),
-        forced(),
-        survivors(model),
+        survivors(model, always=True),
     ):
         model(torch.randn(1, 1, 256, 64)).sum().backward()
     assert 64 * 256 not in sizes
