@@ -20,19 +20,20 @@ def measure(setting: Setting) -> Iterator[list[Row]]:
     """Compare the arms of each experiment, at each width where there are several."""
     for name in SMALL if setting.smoke else EXPERIMENTS:
         experiment = f"neighbours/{name}"
-        cases: dict[str, list[Job]] = defaultdict(list)
+        arms_of: dict[str, list[Job]] = defaultdict(list)
         for job in jobs(experiment, setting, *(SMALL[name] if setting.smoke else ())):
-            cases[_case(job)].append(job)
-        for case, arms in cases.items():
+            arms_of[experiment + _at_width(job)].append(job)
+        for comparison, arms in arms_of.items():
             steps = {
                 value_in(job, "arm"): step_of(job.settings, built(job.settings)) for job in arms
             }
             times = alternating(steps, setting.seconds, setting.fewest, device=setting.device)
             memory = {arm: peak_bytes(step, setting.device) for arm, step in steps.items()}
-            yield rows(experiment, case, times, "none", memory, PEAK)
+            case = f"batch of {arms[0].settings['batch_size']}"
+            yield rows(comparison, case, times, "none", memory, PEAK)
 
 
-def _case(job: Job) -> str:
-    """Name what the arms share."""
+def _at_width(job: Job) -> str:
+    """Give the part of a comparison's name that tells the width of a multi-layer perceptron."""
     widths = job.settings["model"].get("widths")
-    return f"width {widths[0]}" if widths else f"batch of {job.settings['batch_size']}"
+    return f"/{widths[0]}" if widths else ""
