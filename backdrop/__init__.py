@@ -6,7 +6,8 @@ From Golkar & Cranmer, Backdrop: Stochastic Backpropagation, arXiv:1806.01337.
 from backdrop.channel_dropback import ChannelDropBack
 from backdrop.conductance import conductances, high_conductance_share
 from backdrop.datasets.textures import TextureCross, gaussian_texture, published_texture
-from backdrop.mask import Backdrop, draw_mask, mask_gradient
+from backdrop.layer import Backdrop
+from backdrop.mask import draw_mask, mask_gradient
 from backdrop.placement import Placement, Site, module_at_scale, place
 from backdrop.receptive_field import ReceptiveField, receptive_field
 from backdrop.survivors import InexactError, Survivors, survivors, why_inexact

@@ -1,15 +1,12 @@
-"""The Backdrop layer: the identity forward, a random mask on the gradient backward."""
+"""The function under the layer: draws masks, and multiplies gradients by them."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from numbers import Real
 from typing import Any, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.overrides import handle_torch_function, has_torch_function_unary
-
-from backdrop.dims import Dims, checked_dims, resolve_dims
 
 Normalisation = Literal["realised", "expected"]
 
@@ -79,8 +76,8 @@ def draw_mask(
         >>> draw_mask((4,), 0.5)
         tensor([0., 4., 0., 0.])
     """
-    p = _checked_probability(p)
-    _check_normalisation(normalisation)
+    p = checked_probability(p)
+    checked_normalisation(normalisation)
     if 0 in shape:
         raise ValueError(f"cannot draw a mask of the empty shape {tuple(shape)}")
     uniform = _draw_uniform(shape, generator, device)
@@ -140,131 +137,8 @@ def mask_gradient(x: Tensor, mask: Tensor) -> Tensor:
     return y
 
 
-class Backdrop(nn.Module):
-    r"""Masks the gradient at random locations in training and is the identity otherwise.
-
-    The output is the input, without a copy. In training, the gradient is multiplied by a mask that
-    is drawn in the forward pass, with the input's sizes along ``dims`` and size 1 along the others:
-
-    .. math:: y = x, \qquad \partial L / \partial x = (b / \bar b) \odot \partial L / \partial y,
-        \qquad b_i \sim \mathrm{Bernoulli}(1 - p),
-
-    where at least one element of b survives; see :func:`draw_mask`. With independent masks the mean
-    gradient over draws is the plain gradient, of any network. In eval mode and at p = 0 the layer
-    returns its input itself. From Golkar & Cranmer, Backdrop: Stochastic Backpropagation,
-    arXiv:1806.01337.
-
-    Args:
-        p: the probability that a location is masked, in [0, 1).
-        dims: numbers (one or several, negative ones count from the last), or the names ``"sample"``
-            (dim 0), ``"channel"`` (dim 1) and ``"spatial"`` (dims 2 and above), joined by ``+``.
-            ``"spatial"`` draws one mask for all samples, ``"sample+spatial"`` one for each.
-        normalisation: ``"realised"`` divides by the share that survives in this draw,
-            ``"expected"`` by 1 - p, and then nothing is forced to survive.
-        generator: the source of random numbers, by default the global one of the input's device;
-            copies of the layer carry its state. Eager mode only: activation checkpointing and
-            ``torch.compile(fullgraph=True)`` cannot honour it, and raise.
-
-    Attributes:
-        fixed_mask: None, or a mask that is used as given in place of drawn ones, in training and
-            eval mode and whatever p is. Where it has one surviving element, the gradient at the
-            model's input shows the receptive field of that element.
-
-    Shape:
-        (N, C, L), (N, C, H, W), (N, C, D, H, W) or any other; the output has the same. Gradients
-        keep their dtype and are scaled in float32 or better.
-
-    Raises:
-        TypeError: if ``p`` or ``dims`` is of the wrong type, or the input is an integer tensor.
-        ValueError: if ``p`` lies outside [0, 1), a name is unknown, a dim is repeated or lacking,
-            or the input is empty.
-        RuntimeError: on export in training mode, or where the generator cannot be honoured.
-
-    Warning:
-        As with :func:`mask_gradient`, after ``y = layer(x)``, changing ``y`` in place and then
-        using ``x`` again is silently wrong.
-
-    Example:
-        >>> _ = torch.manual_seed(0)
-        >>> x = torch.zeros(2, 1, 2, 2, requires_grad=True)
-        >>> Backdrop(0.5, "sample")(x).sum().backward()
-        >>> x.grad.flatten()
-        tensor([0., 0., 0., 0., 2., 2., 2., 2.])
-    """
-
-    def __init__(
-        self,
-        p: float = 0.5,
-        dims: Dims = "sample+spatial",
-        *,
-        normalisation: Normalisation = "realised",
-        generator: torch.Generator | None = None,
-    ) -> None:
-        super().__init__()
-        self.p = _checked_probability(p)
-        self.dims = checked_dims(dims)
-        self.normalisation = _check_normalisation(normalisation)
-        if not isinstance(generator, torch.Generator | None):
-            raise TypeError(f"generator must be a torch.Generator or None, got {generator!r}")
-        self.generator = generator
-        self.fixed_mask: Tensor | None = None
-        self._record: list[Tensor] | None = None
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return ``x`` and, in training, arrange for its gradient to be masked."""
-        if self.fixed_mask is None and (not self.training or self.p == 0):
-            return x
-        _refuse_export()
-        mask = self._draw(x) if self.fixed_mask is None else self.fixed_mask
-        if self._record is not None:
-            self._record.append(mask)
-        return mask_gradient(x, mask)
-
-    def _draw(self, x: Tensor) -> Tensor:
-        # Drawn without asking whether x needs a gradient: reentrant checkpointing runs the first
-        # pass under no_grad, and both passes must use up the same random numbers.
-        if 0 in x.shape:
-            raise ValueError(f"cannot mask an empty input of shape {tuple(x.shape)}")
-        if self.generator is not None:
-            _refuse_generator_out_of_step()
-        masked = resolve_dims(self.dims, x.ndim)
-        shape = [size if dim in masked else 1 for dim, size in enumerate(x.shape)]
-        return draw_mask(
-            shape,
-            self.p,
-            normalisation=self.normalisation,
-            generator=self.generator,
-            device=x.device,
-        )
-
-    @contextmanager
-    def recorded(self) -> Iterator[list[Tensor]]:
-        """Collect the mask of every call made within a ``with`` block, oldest first.
-
-        Example:
-            >>> layer = Backdrop(0.5, "sample")
-            >>> with layer.recorded() as masks:
-            ...     _ = layer(torch.zeros(8, 3, 32, 32))
-            >>> masks[-1].shape
-            torch.Size([8, 1, 1, 1])
-        """
-        before = self._record
-        self._record = masks = list[Tensor]()
-        try:
-            yield masks
-        finally:
-            self._record = before
-
-    def __getstate__(self) -> dict[str, Any]:
-        # A copy starts with no record: the list belongs to the `with` block that made it.
-        return {**self.__dict__, "_record": None}
-
-    def extra_repr(self) -> str:
-        """Show the arguments in the module's printed form."""
-        return f"p={self.p}, dims={self.dims}, normalisation={self.normalisation}"
-
-
-def _checked_probability(p: float) -> float:
+def checked_probability(p: float) -> float:
+    """Give a probability of masking as a float, or raise TypeError or ValueError."""
     if isinstance(p, bool) or not isinstance(p, Real):
         raise TypeError(f"p must be a number in [0, 1), got {p!r}")
     if not 0 <= p < 1:
@@ -272,30 +146,8 @@ def _checked_probability(p: float) -> float:
     return float(p)
 
 
-def _check_normalisation(normalisation: Normalisation) -> Normalisation:
+def checked_normalisation(normalisation: Normalisation) -> Normalisation:
+    """Give a normalisation as it is, or raise ValueError."""
     if normalisation not in ("realised", "expected"):
         raise ValueError(f"normalisation must be 'realised' or 'expected', got {normalisation!r}")
     return normalisation
-
-
-def _refuse_export() -> None:
-    if torch.compiler.is_exporting():
-        raise RuntimeError(
-            "cannot export an active Backdrop layer, whose gradient the exported graph would cut: "
-            "call model.eval() and lift fixed masks first, and the layer is the identity"
-        )
-
-
-def _refuse_generator_out_of_step() -> None:
-    if torch.compiler.is_compiling():
-        raise RuntimeError(
-            "torch.compile cannot draw from a Backdrop layer's own generator: leave it out, and "
-            "seed the global one with torch.manual_seed"
-        )
-    # A forward pass inside a backward pass is a recomputation by activation checkpointing, which
-    # restores the global random state but not that of other generators.
-    if torch._C._current_graph_task_id() != -1:
-        raise RuntimeError(
-            "on recomputation, activation checkpointing would draw another mask from a Backdrop "
-            "layer's own generator: leave it out, and the masks agree"
-        )

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map_only
 
-from backdrop.mask import Backdrop
+from backdrop.layer import Backdrop
 from backdrop.placement import placed_layers
 from backdrop.survivors.forward import AllMet, ForwardPass, TrialPass
 from backdrop.survivors.recorded import InexactError, Recorded, recorded_in

@@ -8,7 +8,7 @@ from math import prod
 from torch import Tensor
 
 from backdrop.dims import resolve_dims
-from backdrop.mask import Backdrop
+from backdrop.layer import Backdrop
 from backdrop.survivors.patches import Patches
 from backdrop.survivors.stage import Stage
 
