@@ -13,6 +13,8 @@ import experiments.schema  # noqa: F401
 from experiments.identity import resolve
 from experiments.train import CONF
 
+pytest_plugins = ["tests.cifar10_images"]
+
 TINY = [
     "dataset.size=32",
     "dataset.train_per_class=3",
