@@ -55,6 +55,8 @@ def masks_of(settings: Settings) -> dict[str, Settings]:
 def treatment_labels(arms: Sequence[Settings], treated: Sequence[str]) -> list[str]:
     """Label each arm by its masks and by every other group under test.
 
+    That there are no masks goes without saying where there is a regulariser.
+
     >>> treatment_labels([{}, {"masks.fine.p": 0.5, "masks.coarse.p": 0.9}], ["masks.fine.p"])
     ['no masks', 'fine 0.5, coarse 0.9']
     """
@@ -68,6 +70,9 @@ def treatment_labels(arms: Sequence[Settings], treated: Sequence[str]) -> list[s
         [text or OFF.get(group, "") for text in column]
         for group, column in zip(others, columns, strict=True)
     ]
+    if "regulariser" in others:
+        pairs = zip(masks, columns[others.index("regulariser")], strict=True)
+        masks = ["" if mask == OFF["masks"] and other else mask for mask, other in pairs]
     return [", ".join(filter(None, parts)) for parts in zip(masks, *words, strict=True)]
 
 

@@ -46,8 +46,8 @@ def test_masks_and_regularisers_are_compared_with_neither(tmp_path):
         "no masks",
         "fine 0.5",
         "first dropout 0.3, second dropout 0.3",
-        "no masks, ChannelDropBack, fraction 0.7",
-        "no masks, ChannelDropBack, as in its authors' code",
+        "ChannelDropBack, fraction 0.7",
+        "ChannelDropBack, as in its authors' code",
     }
 
 
