@@ -32,7 +32,7 @@ def choose_backward(model: nn.Module, wanted: str, batch_shape: Sequence[int]) -
         used = would_use(model, batch_shape, always)
     except InexactError as error:
         if always:
-            raise ConfigurationError(f"backward: {error}") from error
+            raise ConfigurationError(f"backward: {error} (backward=auto or dense)") from error
         return dense
     if used != dense:
         survivors(model, always)

@@ -1,5 +1,7 @@
 """What survivors cannot do exactly raises an error that names the module."""
 
+import threading
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -148,3 +150,11 @@ def test_inputs_other_than_one_floating_point_tensor_are_refused(model):
         model(input=torch.randn(SHAPE))
     with pytest.raises(TypeError, match="int64"):
         model(torch.zeros(SHAPE, dtype=torch.int64))
+
+
+def test_a_model_that_cannot_be_copied_is_named():
+    model = nn.Sequential(nn.Conv2d(1, 1, 3), Backdrop(0.5))
+    model.lock = threading.Lock()
+    survivors(model)
+    with pytest.raises(InexactError, match="a model that cannot be copied in module 'Sequential'"):
+        model(torch.ones(1, 1, 8, 8))

@@ -74,8 +74,10 @@ class TrialPass:
         stage = recording.end(output)
         patches = patches_of(stage, mask)
         name, shape = running_module(self.names), (recording.samples, *output.probe.shape[1:])
-        needs_input = recording.start.probe.requires_grad or bool(self.met)
-        self.met.append(stage_work(name, shape, stage, patches, recording.tensors, needs_input))
+        probe, tensors = recording.start.probe, recording.tensors
+        needs_input = probe.requires_grad or bool(self.met)
+        work = stage_work(name, probe.device.type, shape, stage, patches, tensors, needs_input)
+        self.met.append(work)
         if len(self.met) == self._masks:
             raise AllMet
         return self.begin(output.probe, recording.samples)

@@ -178,7 +178,7 @@ def _use(
 def _trial(model: nn.Module, probe: Tensor, samples: int) -> list[StageWork]:
     """Run a copy of a model without data; give its stages in order."""
     # What the model keeps from this pass, and what its masks draw, stays out of the original.
-    model = copy.deepcopy(model, {id(p): p for p in model.parameters()})
+    model = _copied(model)
     masks = len(active_masks(model))
     if not masks:
         return []
@@ -187,6 +187,17 @@ def _trial(model: nn.Module, probe: Tensor, samples: int) -> list[StageWork]:
     with torch.random.fork_rng(devices), suppress(AllMet):
         model(trial.begin(probe, samples))
     return trial.met
+
+
+def _copied(model: nn.Module) -> nn.Module:
+    """Copy a model that shares its weights, and results that it keeps, with the original."""
+    kept = (value for module in model.modules() for value in vars(module).values())
+    results = (value for value in kept if isinstance(value, Tensor) and not value.is_leaf)
+    try:
+        return copy.deepcopy(model, {id(t): t for t in (*model.parameters(), *results)})
+    except Exception as error:
+        why = f"a copy is needed to look ahead, and {type(error).__name__}: {error}"
+        raise InexactError("a model that cannot be copied", type(model).__name__, why) from error
 
 
 def _names(model: nn.Module) -> dict[int, str]:
