@@ -10,6 +10,7 @@ from torch.optim import Optimizer
 
 from backdrop.arguments import checked_integer, checked_names, checked_number
 from backdrop.placement import find_module
+from backdrop.transfer import to_device
 
 Form = Literal["paper", "code"]
 Rate = float | Callable[[int], float]
@@ -77,7 +78,7 @@ class ChannelDropBack:
     Works with gradient accumulation, clipping before the step, ``torch.amp.GradScaler``, fused and
     foreach optimizers, and compiled models. Of a closure, which computes gradients within the step,
     only the paper form can make use. Random numbers are drawn on the CPU, from the global stream or
-    the own generator, and no value of a GPU tensor is waited for.
+    the own generator, and a GPU is not waited for.
 
     Args:
         model: the model whose parameters the optimizer updates.
@@ -229,7 +230,7 @@ class ChannelDropBack:
                 dropped = torch.rand(channels, generator=self.generator) < self.rate_channel
                 if not dropped.all():
                     share = 1 - int(dropped.sum()) / channels
-                    indices = dropped.nonzero().squeeze(1).to(weight.grad.device)
+                    indices = to_device(dropped.nonzero().squeeze(1), weight.grad.device)
                     weight.grad.div_(share).index_fill_(1, indices, 0)
 
 
@@ -243,7 +244,7 @@ class _KeptChannels:
 
     @classmethod
     def of(cls, parameter: Tensor, indices: Tensor) -> "_KeptChannels":
-        indices = indices.to(parameter.device)
+        indices = to_device(indices, parameter.device)
         return cls(parameter, indices, parameter.detach().index_select(0, indices))
 
     def restore(self) -> None:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from backdrop.streams import stream_seed
+from backdrop.transfer import to_device
 from experiments.backward import choose_backward
 from experiments.batches import Batches
 from experiments.build import ConfigurationError, Parts, construct
@@ -137,7 +138,7 @@ def train_step(settings: Settings, parts: Parts, batch: Split, step: int) -> Ten
     norm = torch.nn.utils.get_total_norm(gradients)
     parts.optimizer.step()
     with torch.no_grad():
-        n = torch.tensor(len(targets), device=loss.device)
+        n = torch.full((), len(targets), device=loss.device)
         wrong = n * torch.nan if is_scores(outputs) else error(outputs, targets)
         return torch.stack([loss * n, wrong, n, norm]).double()
 
@@ -212,7 +213,7 @@ def _check_metric(settings: Settings, parts: Parts, inputs: Tensor) -> None:
 def _batch(train: Split, indices: Tensor | slice, seed: int, step: int, parts: Parts) -> Split:
     inputs, targets = train
     if isinstance(indices, Tensor):
-        inputs, targets = (tensor[indices.to(tensor.device)] for tensor in train)
+        inputs, targets = (tensor[to_device(indices, tensor.device)] for tensor in train)
     if parts.augmentation is None:
         return inputs, targets
     generator = torch.Generator().manual_seed(stream_seed(seed, "augmentation", step))
@@ -225,9 +226,10 @@ def _shape_of_full_batches(train: Split, batches: Batches, parts: Parts) -> torc
 
 
 def _seed(seed: int, device: str) -> None:
-    """Seed the one device in use: torch.manual_seed seeds all, at the price of a small step."""
-    generator = torch.cuda.default_generators[0] if device == "cuda" else torch.default_generator
-    generator.manual_seed(seed)
+    """Seed the host and the device in use: torch.manual_seed takes as long as a small step."""
+    torch.default_generator.manual_seed(seed)
+    if device == "cuda":
+        torch.cuda.default_generators[0].manual_seed(seed)
 
 
 def _to_device(split: Split, device: str) -> Split:

@@ -17,6 +17,8 @@ OPTIMIZERS = {
     "sgd": (SGD, MOMENTUM | {"nesterov": True}),
     "sgd foreach": (SGD, MOMENTUM | {"foreach": True}),
     "sgd fused": (SGD, MOMENTUM | {"fused": True}),
+    "adam": (Adam, {"lr": 0.1, "weight_decay": 0.1, "foreach": False}),
+    "adam foreach": (Adam, {"lr": 0.1, "weight_decay": 0.1, "foreach": True}),
     "adam fused": (Adam, {"lr": 0.1, "weight_decay": 0.1, "fused": True}),
     "adamw": (AdamW, {"lr": 0.1, "weight_decay": 0.1, "foreach": False}),
     "adamw foreach": (AdamW, {"lr": 0.1, "weight_decay": 0.1, "foreach": True}),

@@ -6,6 +6,8 @@ import torch
 from torch import Generator, Tensor
 from torch.nn import functional as F
 
+from backdrop.transfer import to_device
+
 
 @dataclass(frozen=True)
 class RandomCrop:
@@ -40,7 +42,7 @@ class RandomCrop:
         which = torch.arange(len(images)).repeat_interleave(self.number)
         span = torch.arange(self.size)
         rows, columns = top[:, None, None] + span[:, None], left[:, None, None] + span
-        cut = images.movedim(1, -1)[which[:, None, None], rows, columns].movedim(-1, 1)
+        cut = _pick(images, which[:, None, None], rows, columns)
         return cut, targets.repeat_interleave(self.number, 0)
 
 
@@ -75,6 +77,11 @@ class ShiftAndFlip:
         if self.flip:
             mirrored = torch.rand((number, 1, 1), generator=generator) < 0.5
             columns = torch.where(mirrored, columns.flip(-1), columns)
-        padded = F.pad(images, [self.pixels] * 4).movedim(1, -1)
         which = torch.arange(number)[:, None, None]
-        return padded[which, rows, left + columns].movedim(-1, 1), targets
+        return _pick(F.pad(images, [self.pixels] * 4), which, rows, left + columns), targets
+
+
+def _pick(images: Tensor, which: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    """Give the pixels of images (N, C, H, W) at indices that broadcast to (n, h, w)."""
+    index = [to_device(i, images.device) for i in (which, rows, columns)]
+    return images.movedim(1, -1)[*index].movedim(-1, 1)
