@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from backdrop import Backdrop, pair_sums
 from backdrop.losses import AUCLoss, FBetaLoss, auc_loss, f_beta_loss
+from experiments.bench.memory import saved_bytes
 
 SURROGATES = {
     "sigmoid": lambda d: torch.sigmoid(-d),
@@ -44,19 +45,6 @@ def value_and_gradient(loss, scores: Tensor, *arguments) -> tuple[Tensor, Tensor
     value = loss(scores, *arguments)
     value.backward()
     return value.detach(), scores.grad
-
-
-def saved_bytes(loss, scores: Tensor, targets: Tensor) -> int:
-    """Give the bytes that autograd holds between the forward and the backward pass."""
-    held = {}
-
-    def pack(x: Tensor) -> Tensor:
-        held[x.untyped_storage().data_ptr()] = (x, x.untyped_storage().nbytes())
-        return x
-
-    with torch.autograd.graph.saved_tensors_hooks(pack, lambda x: x):
-        loss(scores.requires_grad_(), targets)
-    return sum(size for _, size in held.values())
 
 
 @pytest.mark.parametrize("ties", [False, True])
@@ -235,7 +223,11 @@ def test_a_classifier_learns_from_the_loss_alone(loss):
 
 @LOSSES
 def test_what_is_held_for_the_backward_pass_grows_linearly(loss):
-    small, large = (saved_bytes(loss, *batch(n, 9 * n)) for n in (100, 400))
+    def held(n: int) -> int:
+        scores, targets = batch(n, 9 * n)
+        return saved_bytes(lambda: loss(scores.requires_grad_(), targets))
+
+    small, large = held(100), held(400)
     assert 0 < large <= 4.1 * small
     assert large < 400 * 3600 * 8 / 10  # the matrix of pairs
 

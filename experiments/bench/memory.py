@@ -1,15 +1,15 @@
 """Measures memory: what a graph keeps, and what a step takes at its peak."""
 
 import ctypes
-import gc
 import math
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import torch
 from torch import Tensor
+
+from experiments.memory import give_back_freed, reset_peak, resident_bytes
 
 SAVED = "saved for the backward pass"
 PEAK = "peak of a step"
@@ -37,26 +37,24 @@ def peak_bytes(step: Callable[[], object], device: str = "cpu") -> float:
     freed is given back to the system first, and during the step at once: the pools that make steps
     quick would count as in use.
     """
-    gc.collect()
+    give_back_freed()
     if device == "cuda":
         torch.cuda.reset_peak_memory_stats()
         before = torch.cuda.memory_allocated()
         step()
         return torch.cuda.max_memory_allocated() - before
     with _without_pools():
-        try:
-            Path("/proc/self/clear_refs").write_text("5")  # the mark becomes what is in use now
-        except OSError:
+        if not reset_peak():
             return math.nan
-        before = _status("VmRSS")
+        before = resident_bytes("VmRSS")
         step()
-        return _status("VmHWM") - before
+        return resident_bytes("VmHWM") - before
 
 
 def high_water_mark() -> float:
     """Give the most memory in bytes that the process has had resident, NaN where nothing tells."""
     try:
-        return _status("VmHWM")
+        return resident_bytes("VmHWM")
     except OSError:
         return math.nan
 
@@ -65,20 +63,12 @@ def high_water_mark() -> float:
 def _without_pools() -> Iterator[None]:
     """Let glibc give large blocks back to the system when they are freed."""
     libc = ctypes.CDLL(None)
-    if not hasattr(libc, "malloc_trim"):
+    if not hasattr(libc, "mallopt"):
         yield
         return
-    libc.malloc_trim(0)
     libc.mallopt(M_MMAP_THRESHOLD, LARGE)
     try:
         yield
     finally:
         kept = int(os.environ.get("MALLOC_MMAP_THRESHOLD_", LARGE))
         libc.mallopt(M_MMAP_THRESHOLD, min(kept, 2**31 - 1))
-
-
-def _status(field: str) -> int:
-    """Give a field of /proc/self/status in bytes."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    (value,) = (line.split()[1] for line in lines if line.startswith(f"{field}:"))
-    return int(value) * 1024

@@ -6,6 +6,7 @@ from itertools import count
 import torch
 from torch import Tensor
 
+from experiments.backward import choose_backward
 from experiments.bench.table import Setting
 from experiments.build import Parts, build
 from experiments.identity import Settings
@@ -35,6 +36,8 @@ def built(settings: Settings, channels_last: bool = True) -> Parts:
     if hasattr(parts.regulariser, "set_epoch"):
         parts.regulariser.set_epoch(settings["epochs"] - 1)
     parts.model.train()
+    size = settings["batch_size"] or settings["dataset"]["train"]
+    choose_backward(parts.model, settings["backward"], (size, *parts.dataset.input_shape))
     return parts
 
 

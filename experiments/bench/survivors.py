@@ -104,6 +104,7 @@ def _case(task: Task, p: dict[str, float], setting: Setting) -> list[Row]:
     times = alternating(variants, setting.seconds, setting.fewest, device=setting.device)
     if task.memory == SAVED:
         memory = {name: float(saved_bytes(step.loss)) for name, step in steps.items()}
+        memory[FORWARD] = 0.0
     else:
         memory = {name: peak_bytes(run, setting.device) for name, run in variants.items()}
     found = rows(
