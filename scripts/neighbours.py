@@ -175,7 +175,8 @@ SECTIONS = (
             f"Y-Drop and dropout: {name}",
             f"Dropout and Y-Drop in the two hidden layers of a multi-layer perceptron, on {data}, "
             "at three widths. The strength is chosen for each width out of three; that of Y-Drop "
-            "is a factor on its drop probabilities, and the strongest has an author's own. "
+            "is a factor on its drop probabilities, and the strongest has an author's own. Where "
+            "the strongest was chosen (conf/strengths), a stronger one might do better still. "
             "The learning rate is Adam's customary 0.001 and not tuned.",
             main=has_regulariser,
             figures=(against_width, high_conductance),
