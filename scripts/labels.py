@@ -11,7 +11,11 @@ GROUPS = ("masks", "regulariser", "augmentation", "model", "optimizer", "loss", 
 MASKS = ("samples", "fine", "middle", "coarse")
 FIRST_FIELDS = ("_target_", "p", "size", "lr", "dims")
 OFF = {"masks": "no masks", "augmentation": "whole images"}
-CLASSES = {"RandomCrop": "random crops", "code_schedule": "as in its authors' code"}
+CLASSES = {
+    "RandomCrop": "random crops",
+    "YDrop": "Y-Drop",
+    "code_schedule": "as in its authors' code",
+}
 ALWAYS_SHOWN = {"RandomCrop": "size", "ChannelDropBack": "fraction"}
 WORDS = {
     "augmentation.size": "{} px",

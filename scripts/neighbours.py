@@ -1,6 +1,7 @@
 """Gradient masks beside dropout in its forms, ChannelDropBack and Y-Drop; no claim rests on it."""
 
 from collections import defaultdict
+from collections.abc import Sequence
 from functools import partial
 
 from scripts.arms import Arm
@@ -115,7 +116,7 @@ def arm_of(settings: Settings) -> str:
     regulariser = class_name(settings.get("regulariser._target_", ""))
     if regulariser == "ChannelDropBack":
         return "channel_dropback" + "_code" * (settings["regulariser.form"] == "code")
-    if regulariser == "YDrop":
+    if regulariser == "Y-Drop":
         return "ydrop"
     found = set(masks_of(settings))
     return next((arm for arm, masks in ARMS.items() if set(masks) == found), "")
@@ -125,6 +126,14 @@ def benchmark(experiment: str, settings: Settings) -> tuple[str, str]:
     """Name the comparison and variant that time the steps of an arm; widths are apart."""
     widths = settings.get("model.widths")
     return f"{experiment}/{widths[0]}" if widths else experiment, arm_of(settings)
+
+
+def dropout_beside(arm: Arm, arms: Sequence[Arm]) -> Arm | None:
+    """Find the dropout in the net of an arm with Y-Drop."""
+    if arm_of(arm.settings) != "ydrop":
+        return None
+    beside = [a for a in arms if a.context == arm.context and arm_of(a.settings) == "dropout"]
+    return beside[0] if len(beside) == 1 else None
 
 
 def has_regulariser(arm: Arm) -> bool:
@@ -179,6 +188,7 @@ SECTIONS = (
             "the strongest was chosen (conf/strengths), a stronger one might do better still. "
             "The learning rate is Adam's customary 0.001 and not tuned.",
             main=has_regulariser,
+            rivals={"dropout": dropout_beside},
             figures=(against_width, high_conductance),
         )
         for name, data in _TABLES.items()

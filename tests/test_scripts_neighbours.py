@@ -6,7 +6,13 @@ from experiments.sweep import plan
 from experiments.tables import flatten
 from scripts.comparison import compare
 from scripts.costs import read_costs
-from scripts.neighbours import SECTIONS, against_width, benchmark, high_conductance
+from scripts.neighbours import (
+    SECTIONS,
+    against_width,
+    benchmark,
+    dropout_beside,
+    high_conductance,
+)
 from scripts.section_text import comparison_table
 from scripts.sections import Section
 from tests.test_scripts_arms import mask, write_runs
@@ -119,6 +125,24 @@ def test_the_error_is_drawn_against_the_width_with_a_line_for_each_method(tmp_pa
     assert axes.get_xticks().tolist() == [64, 256]
     (tmp_path / "one").mkdir()
     assert against_width(compared(tmp_path / "one", arms[:2])) == []
+
+
+def test_y_drop_is_compared_with_dropout_in_the_same_net(tmp_path):
+    ydrop = {"regulariser._target_": "backdrop.YDrop", "regulariser.strength": 0.5}
+    arms = [
+        {"model.widths": [width, width], **treatment}
+        for width in (64, 256)
+        for treatment in ({}, dropout(0.1 if width == 64 else 0.5), ydrop)
+    ]
+    rivals = {"dropout": dropout_beside}
+    labels = [
+        (one.arm.label, one.arm.settings["model.widths"], one.baseline_label)
+        for one in compared(tmp_path, arms, rivals=rivals).rivals
+    ]
+    assert sorted(labels) == [
+        ("Y-Drop", (64, 64), "first dropout 0.1, second dropout 0.1"),
+        ("Y-Drop", (256, 256), "first dropout 0.5, second dropout 0.5"),
+    ]
 
 
 def test_the_share_of_high_conductance_is_drawn_for_each_layer_against_its_width(tmp_path):
