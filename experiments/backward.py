@@ -8,7 +8,9 @@ from backdrop.survivors import InexactError, active_masks, survivors, would_use
 from experiments.build import ConfigurationError
 
 
-def choose_backward(model: nn.Module, wanted: str, batch_shape: Sequence[int]) -> dict[str, str]:
+def choose_backward(
+    model: nn.Module, wanted: str, batch_shape: Sequence[int], compiled: bool = False
+) -> dict[str, str]:
     """Put survivors on a model where they are wanted; give what is used at each active mask.
 
     ``auto`` wants them where they are exact and, by a count of operations, less work; ``survivors``
@@ -18,15 +20,19 @@ def choose_backward(model: nn.Module, wanted: str, batch_shape: Sequence[int]) -
         model: on its device, in training mode.
         wanted: ``auto``, ``dense`` or ``survivors``.
         batch_shape: (N, …) of full batches. A smaller last batch may be dense where they are not.
+        compiled: whether ``torch.compile`` is to trace the model, which ``auto`` leaves dense then.
 
     Raises:
-        ConfigurationError: ``survivors`` where that is not exact, or where no mask is active.
+        ConfigurationError: ``survivors`` where that is not exact, where no mask is active, or in a
+            compiled model.
     """
     always = wanted == "survivors"
     dense = dict.fromkeys(active_masks(model), "dense")
     if always and not dense:
         raise ConfigurationError("backward: survivors needs a mask with p above 0; there is none")
-    if wanted == "dense" or not dense:
+    if always and compiled:
+        raise ConfigurationError("backward: survivors cannot be compiled; set compile to false")
+    if wanted == "dense" or compiled or not dense:
         return dense
     try:
         used = would_use(model, batch_shape, always)

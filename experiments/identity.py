@@ -14,6 +14,7 @@ NEUTRAL: dict[str, Any] = {
     "backward": "auto",
     "batching": "shuffled",
     "budget": {},
+    "compile": False,
     "measures": {},
     "metric": "error",
     "regulariser": {},

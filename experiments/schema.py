@@ -96,6 +96,7 @@ class Config:
     device: Device = Device.auto
     precision: Precision = Precision.auto
     backward: Backward = Backward.auto
+    compile: bool = False  # torch.compile the model; its backward pass is then dense
     choices: Choices = field(default_factory=Choices)
     system: System = field(default_factory=System)
 

@@ -5,6 +5,7 @@ from contextlib import nullcontext
 import pytest
 import torch
 from torch import nn
+from torch._dynamo.utils import counters as dynamo_counters
 
 from backdrop import Backdrop, place
 from backdrop.models import MLP, SmallConvNet, TextureNet, WhitenedTextureNet
@@ -154,3 +155,19 @@ def test_evaluation_and_checkpoints_are_untouched():
     choose_backward(model, "survivors", x.shape)
     assert torch.equal(predict(model, x, nullcontext), before)
     assert list(model.state_dict()) == keys
+
+
+def test_a_compiled_model_is_dense_and_survivors_in_it_are_refused():
+    shape = (8, 1, 256, 256)
+    assert choose_backward(masked(0.97, 0.9), "auto", shape, compiled=True) == NEITHER
+    with pytest.raises(ConfigurationError, match="backward: survivors cannot be compiled"):
+        choose_backward(masked(0.97, 0.9), "survivors", shape, compiled=True)
+
+
+@pytest.mark.slow
+def test_a_compiled_run_has_about_the_numbers_of_a_plain_one(settings):
+    expected = run(settings("masks=none"))["train"]["loss"]
+    before = dynamo_counters["frames"]["ok"]
+    found = run(settings("masks=none", "compile=true"))["train"]["loss"]
+    assert dynamo_counters["frames"]["ok"] > before
+    assert found == pytest.approx(expected, rel=0.02)

@@ -37,7 +37,8 @@ def built(settings: Settings, channels_last: bool = True) -> Parts:
         parts.regulariser.set_epoch(settings["epochs"] - 1)
     parts.model.train()
     size = settings["batch_size"] or settings["dataset"]["train"]
-    choose_backward(parts.model, settings["backward"], (size, *parts.dataset.input_shape))
+    shape = size, *parts.dataset.input_shape
+    choose_backward(parts.model, settings["backward"], shape, settings["compile"])
     return parts
 
 
