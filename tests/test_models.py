@@ -1,10 +1,11 @@
 import pytest
 import torch
+from torch import nn
 
 from backdrop import receptive_field
 from backdrop.datasets.augmentation import RandomCrop
 from backdrop.models import TextureNet, WhitenedTextureNet
-from backdrop.models.texture_net import PositionLayerNorm
+from backdrop.models.texture_net import PositionLayerNorm, StridedConv2d
 from backdrop.models.whitened_texture_net import Whitening
 
 
@@ -159,3 +160,22 @@ def test_crops_depend_on_the_generator_only():
 def test_a_crop_that_does_not_fit_is_refused(size):
     with pytest.raises(ValueError, match=f"size.*got {size}"):
         RandomCrop(size)(torch.randn(1, 1, 9, 9), torch.zeros(1), torch.Generator())
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (4, 1), (1, 4)])
+@pytest.mark.parametrize("bfloat16", [False, True])
+def test_strided_convolutions_of_one_column_are_those_of_any_other_map(shape, bfloat16):
+    torch.manual_seed(0)
+    ours = StridedConv2d(4, 8, 3, 2, 1).to(memory_format=torch.channels_last)
+    x = torch.randn(6, 4, *shape).to(memory_format=torch.channels_last)
+    expected = nn.functional.conv2d(x.double(), *(p.double() for p in ours.parameters()), 2, 1)
+    rubbish = [torch.full((2**k,), 3e38) for k in range(10, 17)]  # memory that is used again
+    del rubbish
+    with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
+        y = ours(x)
+    tolerance = {"rtol": 0.02, "atol": 0.02} if bfloat16 else {"rtol": 1e-5, "atol": 1e-6}
+    torch.testing.assert_close(y.double(), expected, **tolerance)
+    (found,) = torch.autograd.grad(y.float().square().sum(), ours.weight)
+    (wanted,) = torch.autograd.grad(expected.square().sum(), ours.weight)
+    scale = float(wanted.abs().max())
+    torch.testing.assert_close(found, wanted, rtol=0.03, atol=(0.03 if bfloat16 else 1e-5) * scale)

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 NORMS = ("batch", "layer", "none")
 
@@ -18,6 +19,23 @@ class PositionLayerNorm(nn.LayerNorm):
         return super().forward(x.movedim(1, -1)).movedim(-1, 1)
 
 
+class StridedConv2d(nn.Conv2d):
+    """A convolution whose kernel, on maps one column wide, is its middle column alone.
+
+    The other columns see nothing but padding there. Their gradient is zero, yet bfloat16 kernels of
+    some processors (oneDNN in torch 2.15, strided convolutions) leave it uninitialised.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, C, H, W) to (N, channels, H', W')."""
+        rows, columns = map(int, self.padding)
+        if x.shape[-1] > 1 or not columns:
+            return super().forward(x)
+        return F.conv2d(
+            x, self.weight[..., columns : columns + 1], self.bias, self.stride, (rows, 0)
+        )
+
+
 def _norm(kind: str) -> Callable[[int], nn.Module]:
     if kind not in NORMS:
         raise ValueError(f"norm must be one of {', '.join(NORMS)}; got {kind!r}")
@@ -29,7 +47,7 @@ def _layer(
 ) -> nn.Sequential:
     padding = kernel_size // 2 if kernel_size % 2 else 0
     return nn.Sequential(
-        nn.Conv2d(inputs, outputs, kernel_size, stride=2, padding=padding),
+        StridedConv2d(inputs, outputs, kernel_size, stride=2, padding=padding),
         norm(outputs),
         nn.ReLU(inplace=True),
     )
