@@ -21,6 +21,7 @@ from scripts.sections import (
 from scripts.textures import texture_task
 
 DROPOUT = ("first_dropout", "second_dropout")
+PLAIN_DROPOUT = ("dropout", "dropout_with_input")
 ARMS = {
     "none": (),
     "dropout": DROPOUT,
@@ -129,10 +130,10 @@ def benchmark(experiment: str, settings: Settings) -> tuple[str, str]:
 
 
 def dropout_beside(arm: Arm, arms: Sequence[Arm]) -> Arm | None:
-    """Find the dropout in the net of an arm with Y-Drop."""
-    if arm_of(arm.settings) != "ydrop":
+    """Find the dropout that stands beside another arm with masks or a regulariser."""
+    if arm_of(arm.settings) in ("none", *PLAIN_DROPOUT):
         return None
-    beside = [a for a in arms if a.context == arm.context and arm_of(a.settings) == "dropout"]
+    beside = [a for a in arms if a.context == arm.context and arm_of(a.settings) in PLAIN_DROPOUT]
     return beside[0] if len(beside) == 1 else None
 
 
@@ -146,8 +147,14 @@ def task(settings: Settings) -> str:
     return texture_task(settings) or cifar_task(settings)
 
 
-_section = partial(Section, treatments=("masks", "regulariser"), task=task, benchmark=benchmark)
-_tuning = partial(_section, metric=VALIDATION_ERROR, benchmark=None)
+_section = partial(
+    Section,
+    treatments=("masks", "regulariser"),
+    task=task,
+    benchmark=benchmark,
+    rivals={"dropout": dropout_beside},
+)
+_tuning = partial(_section, metric=VALIDATION_ERROR, benchmark=None, rivals={})
 
 _STRENGTHS = (
     "Each method takes the strength of three that has the lowest validation error on other seeds "
@@ -188,7 +195,6 @@ SECTIONS = (
             "the strongest was chosen (conf/strengths), a stronger one might do better still. "
             "The learning rate is Adam's customary 0.001 and not tuned.",
             main=has_regulariser,
-            rivals={"dropout": dropout_beside},
             figures=(against_width, high_conductance),
         )
         for name, data in _TABLES.items()
