@@ -19,7 +19,10 @@ NEUTRAL: dict[str, Any] = {
     "metric": "error",
     "regulariser": {},
 }
-"""What settings that came later are where nothing is said; a run's identity leaves these out."""
+"""What settings that came later are where nothing is said; a run's identity leaves these out.
+
+What ``backward: auto`` chooses changes a run's numbers by rounding only, and its result says it.
+"""
 
 Settings = dict[str, Any]
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 from omegaconf import OmegaConf
 
-from experiments.identity import run_id
+from experiments.identity import Settings, run_id
 from experiments.run_store import Row
 from experiments.schema import System
 from experiments.tables import flatten, read, settings_of
@@ -35,6 +35,18 @@ def find(id: str, results: Path) -> Row:
     raise ValueError(f"no table under {results} has a run {id!r}")
 
 
+def as_it_ran(row: Row) -> Settings:
+    """Give the configuration of a row with the backward pass that its run took.
+
+    A run that says nothing of it was made before there was another than the dense one.
+    """
+    settings = settings_of(row)
+    recorded = any(key.startswith("backward.") and not pd.isna(row[key]) for key in row)
+    if settings["masks"] and settings["backward"] == "auto" and not recorded:
+        settings["backward"] = "dense"
+    return settings
+
+
 def rerun(id: str, results: Path) -> int:
     """Compute the run in a directory of its own; give 0 if its numbers are the table's."""
     row = find(id, results)
@@ -42,7 +54,7 @@ def rerun(id: str, results: Path) -> int:
     system["runs"] = str(results / "runs" / "reruns" / f"{datetime.now():%Y-%m-%d-%H-%M-%S}")
     if not pd.isna(row["provenance.threads"]):
         system["threads"] = int(row["provenance.threads"])
-    result = flatten(run_alone({**settings_of(row), "system": system}))
+    result = flatten(run_alone({**as_it_ran(row), "system": system}))
     compared = [key for key in result if key not in COSTS and not pd.isna(row.get(key))]
     different = [key for key in compared if row[key] != result[key]]
     for key in different:

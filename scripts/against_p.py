@@ -1,4 +1,4 @@
-"""Show the metric against a mask's probability, one line for every other setting."""
+"""Show the metric against a mask's probability or another number; all else makes the lines."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -27,6 +27,11 @@ def against_p(result: SectionResult) -> list[FigurePlan]:
 def against_learning_rate(result: SectionResult) -> list[FigurePlan]:
     """Plan the metric against the learning rate."""
     return _plans(result, ["optimizer.lr"], "learning_rate", "the learning rate")
+
+
+def against_images(result: SectionResult) -> list[FigurePlan]:
+    """Plan the metric against the number of training images."""
+    return _plans(result, ["dataset.train"], "images", "the number of training images")
 
 
 def _plans(result: SectionResult, keys: Sequence[str], name: str, of_what: str) -> list[FigurePlan]:

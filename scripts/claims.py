@@ -112,30 +112,46 @@ def setting_name(one: Comparison) -> str:
 
 
 def _whose_gain(claim: Claim, decided: Sequence[Comparison]) -> str:
-    """Name the nets that have the gain, that have not, and that leave it open.
+    """Name the nets and optimizers that have the gain, and say what is known of the others.
 
-    A net has not got it where every interval excludes the smallest gain that was found; where one
-    holds both 0 and that gain, too few or too unequal runs leave it open.
+    Baselines leave unequal amounts to gain: so what counts is the share of that amount, and for
+    the others whether their intervals exclude the smallest share that was found.
     """
-    nets = list(dict.fromkeys(net_name(one.arm.settings) for one in decided))
+    groups: dict[str, list[Comparison]] = {}
+    for one in decided:
+        name = f"{net_name(one.arm.settings)} under {optimizer_name(one.arm.settings)}"
+        groups.setdefault(name, []).append(one)
     gains = [one for one in decided if one.gain == 1]
-    smallest = min((one.difference.mean for one in gains if one.difference), key=abs)
-    having = [net for net in nets if net in {net_name(one.arm.settings) for one in gains}]
-    unclear = [
-        net_name(one.arm.settings)
-        for one in decided
-        if one.difference and one.difference.low <= smallest <= one.difference.high
-    ]
-    open_nets = [net for net in nets if net not in having and net in unclear]
-    lacking = [net for net in nets if net not in having and net not in unclear]
-    texts = []
-    if lacking:
-        texts.append(
-            f"{claim.gain} belongs to {listed(having)} only; with {listed(lacking)} none was found."
-        )
-    if open_nets:
-        texts.append(f"With {listed(open_nets)} the intervals are too wide to tell.")
-    return " ".join(texts)
+    having = [name for name, group in groups.items() if any(one in gains for one in group)]
+    others = {name: group for name, group in groups.items() if name not in having}
+    if not others:
+        return ""
+    smallest = min(gains, key=lambda one: one.gained_share)
+    metric = smallest.section.metric
+    share = f"{'at least ' * (len(gains) > 1)}{100 * smallest.gained_share:.0f} %"
+    found = (
+        f"{claim.gain}, {share} of the way from the baseline's {metric.label} to {metric.best:g}, "
+        f"was found with {listed(having)} only."
+    )
+    return " ".join([found, *(_not_found(*other, gains) for other in others.items())])
+
+
+def _not_found(name: str, group: Sequence[Comparison], gains: Sequence[Comparison]) -> str:
+    """Say whether the intervals exclude the smallest of ``gains``, and whether there is room."""
+    share = min(one.gained_share for one in gains)
+    excluded = [one for one in group if not one.allows(share)]
+    text = "neither found nor excluded"
+    if len(excluded) == len(group):
+        text = "excluded"
+    elif excluded:
+        text = f"excluded in {len(excluded)} of {len(group)} comparisons, {text} in the others"
+    decimals = group[0].section.metric.decimals
+    amount = min(one.gained for one in gains)
+    left = [f"{one.room:.{decimals}f}" for one in group if one.room < amount]
+    room = (
+        f"; its baseline leaves {listed(left)} to gain, less than the {amount:.{decimals}f} found"
+    )
+    return f"With {name} as large a share is {text}{room if left else ''}."
 
 
 def _in_brief(one: Comparison, arm_named: bool) -> str:

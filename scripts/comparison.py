@@ -71,6 +71,31 @@ class Comparison:
         return 1 if lower == self.section.metric.lower_is_better else -1
 
     @property
+    def room(self) -> float:
+        """Give how far the baseline is from the best value that there is."""
+        return abs(self.section.metric.best - self.baseline_final.mean)
+
+    @property
+    def gained(self) -> float:
+        """Give the mean difference to the baseline, above 0 where the arm is better."""
+        return self._gain_of(self.difference.mean) if self.difference else math.nan
+
+    @property
+    def gained_share(self) -> float:
+        """Give the mean gain as a share of the room for it; NaN where there is none."""
+        return self.gained / self.room if self.room else math.nan
+
+    def allows(self, share: float) -> bool:
+        """Tell whether the interval of the difference reaches a gain of this share of the room."""
+        if self.difference is None:
+            return True
+        ends = map(self._gain_of, (self.difference.low, self.difference.high))
+        return self.room > 0 and max(ends) >= share * self.room
+
+    def _gain_of(self, difference: float) -> float:
+        return -difference if self.section.metric.lower_is_better else difference
+
+    @property
     def relative_seconds(self) -> float:
         """Give the time of a run over that of one of the baseline; NaN where there is none."""
         if self.baseline is None or "seconds" not in self.baseline.finished:

@@ -30,6 +30,9 @@ WORDS = {
 SHARES = {"dataset.positive_fraction"}
 """Keys whose values are written as percentages."""
 
+ADAM_BETAS = (0.9, 0.999)
+"""What torch's Adam takes where nothing is said."""
+
 DIMS = {
     "spatial": "shared over the batch",
     "sample+spatial": "",
@@ -104,8 +107,14 @@ def net_name(settings: Settings) -> str:
 
 
 def optimizer_name(settings: Settings) -> str:
-    """Name the optimizer."""
-    return class_name(settings.get("optimizer._target_", "unknown optimizer"))
+    """Name the optimizer, with an Adam's betas where they are not torch's own.
+
+    >>> optimizer_name({"optimizer._target_": "torch.optim.Adam", "optimizer.betas": (0.9, 0.95)})
+    'Adam (betas 0.9, 0.95)'
+    """
+    name = class_name(settings.get("optimizer._target_", "unknown optimizer"))
+    betas = settings.get("optimizer.betas", ADAM_BETAS)
+    return name if betas == ADAM_BETAS else f"{name} (betas {', '.join(map(in_words, betas))})"
 
 
 def class_name(target: str) -> str:

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from scripts import style
 from scripts.arms import Arm
 from scripts.comparison import SectionResult
+from scripts.evaluations import average
 from scripts.intervals import t_interval
 from scripts.sections import FigurePlan
 
@@ -31,8 +32,8 @@ def learning_curves(result: SectionResult) -> list[FigurePlan]:
     metric = result.section.metric
     caption = (
         f"{metric.label[0].upper()}{metric.label[1:]} and {metric.train_label} by epoch: mean over "
-        "the seeds and, shaded, its 95 % interval. Single evaluations scatter; the table averages "
-        "the last five."
+        "the seeds and, shaded, its 95 % interval. Single evaluations scatter; the table's "
+        f"value is {average(result)}."
     )
     return [
         FigurePlan(f"{result.section.slug}_learning_curves", caption, lambda: _draw(result, rows))

@@ -15,7 +15,12 @@ from scripts.sections import Metric
 
 MOST_BANDS = 3
 SHARE = "share"
-SCALES = {"optimizer.lr": "log", "width": "log", SHARE: "logit"}
+SCALES = {"optimizer.lr": "log", "dataset.train": "log", "width": "log", SHARE: "logit"}
+AXES = {
+    "optimizer.lr": "learning rate",
+    "dataset.train": "training images",
+    SHARE: "p: share of the samples that an update does without",
+}
 
 
 @dataclass(frozen=True)
@@ -62,11 +67,9 @@ def draw_lines(panels: Sequence[Panel], metric: Metric, title: str = "") -> Figu
 
 def x_label(key: str) -> str:
     """Name the axis of a setting."""
-    if key == SHARE:
-        return "p: share of the samples that an update does without"
     if key.startswith("masks.") and key.endswith(".p"):
         return f"p of the {key.split('.')[1]} mask"
-    return "learning rate" if key == "optimizer.lr" else key.replace("_", " ")
+    return AXES.get(key, key.replace("_", " "))
 
 
 def _panel(axes: Axes, key: str, group: Sequence[Line], bands: bool) -> None:

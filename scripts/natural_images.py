@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from scripts.against_p import against_learning_rate, against_p
+from scripts.against_p import against_images, against_learning_rate, against_p
 from scripts.heat_map import heat_map
 from scripts.labels import Settings
 from scripts.learning_curves import learning_curves
@@ -53,14 +53,14 @@ SECTIONS = (
         "CIFAR-10, numbers of images",
         "The main contrast with more training images: is a gain one of small sets only? "
         "Probabilities and learning rate are those chosen for 1,000 images.",
-        figures=(learning_curves,),
+        figures=(against_images, learning_curves),
     ),
     _tested(
         "cifar/paper",
         "CIFAR-10, full width",
         "Masking against plain training on the whole All-CNN-C, with up to all images "
         "but those for validation.",
-        figures=(learning_curves,),
+        figures=(against_images, learning_curves),
     ),
     _tested(
         "cifar/resnet18",

@@ -5,6 +5,7 @@ import math
 from scripts.arms import Arm, settings_of, varying_keys
 from scripts.comparison import Comparison, SectionResult
 from scripts.costs import extra_memory, step_time
+from scripts.evaluations import are_late, average
 from scripts.intervals import LEVEL
 from scripts.labels import in_words, key_in_words
 from scripts.markdown_table import (
@@ -16,6 +17,8 @@ from scripts.markdown_table import (
     with_interval,
 )
 from scripts.sections import FigurePlan, Metric
+
+_SELECTED = "at the epoch chosen by validation"
 
 _FOLD_FROM = 60
 """Rows from which on a table is folded."""
@@ -56,7 +59,7 @@ def comparison_table(result: SectionResult) -> str:
         *map(key_in_words, result.section.columns),
         "seeds",
         metric.label,
-        "at the epoch chosen by validation",
+        _SELECTED,
         metric.train_label,
         "difference to the baseline, paired",
         "verdict",
@@ -88,6 +91,7 @@ def notes(result: SectionResult) -> list[str]:
     """Write what the table's numbers are, and what they can and cannot show."""
     lines = [
         _what_the_numbers_are(result),
+        _few_epochs_to_choose(result),
         _what_the_costs_are(result),
         _best(result),
         _varying(result),
@@ -164,14 +168,23 @@ def _what_the_numbers_are(result: SectionResult) -> str:
     metric = result.section.metric
     baselines = {one.baseline_label for one in result.comparisons if one.baseline}
     text = (
-        f"Means over seeds with {LEVEL * 100:g} % t-intervals; {metric.label} is the mean of the "
-        f"last five evaluations, {metric.train_label} that of the last epoch."
+        f"Means over seeds with {LEVEL * 100:g} % t-intervals; {metric.label} is "
+        f"{average(result)}, {metric.train_label} that of the last epoch."
     )
     if baselines:
         where = " of the same setting" if any(result.contexts) else ""
         names = " or ".join(sorted(baselines))
         text += f" Differences are to “{names}”{where}, over the seeds that both have."
     return text
+
+
+def _few_epochs_to_choose(result: SectionResult) -> str:
+    if result.section.metric.selected not in result.runs or not are_late(result):
+        return ""
+    return (
+        f"All evaluations lie in the last tenth of training: the column “{_SELECTED}” chooses "
+        "among these few late epochs only."
+    )
 
 
 def _what_the_costs_are(result: SectionResult) -> str:

@@ -32,6 +32,11 @@ class Metric:
     bounds: tuple[float, float] = (0.0, 1.0)
 
     @property
+    def best(self) -> float:
+        """Give the value of a perfect net."""
+        return self.bounds[0] if self.lower_is_better else self.bounds[1]
+
+    @property
     def final(self) -> str:
         """Name the column with the mean of the last evaluations."""
         return f"final.{self.key}"

@@ -1,7 +1,41 @@
+from pathlib import Path
+
 import pytest
 import torch
+from hydra.utils import get_object
 
 from experiments.build import ConfigurationError, build, construct
+from experiments.train import CONF
+from tests.conftest import composed
+
+
+def options(group):
+    return [(f"{group}={path.stem}",) for path in sorted((Path(CONF) / group).glob("*.yaml"))]
+
+
+@pytest.mark.parametrize(
+    "overrides", [*options("dataset"), ("dataset=tabular", "dataset.name=a9a")], ids=" ".join
+)
+def test_every_data_set_is_built_without_its_files(overrides, tmp_path):
+    settings = composed(overrides, tmp_path, "seed=3")
+    dataset = build(settings).dataset
+    assert type(dataset) is get_object(settings["dataset"]["_target_"])
+    assert all(size > 0 for size in dataset.input_shape)
+    assert settings["dataset"]["seed"] == 3
+    assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.parametrize("overrides", options("optimizer"), ids=" ".join)
+def test_every_optimizer_is_built_as_configured_and_takes_a_step(settings, overrides):
+    tiny = settings(*overrides)
+    parts = build(tiny)
+    given = parts.optimizer.param_groups[0]
+    for key in set(tiny["optimizer"]) - {"_target_"}:
+        assert given[key] == pytest.approx(tiny["optimizer"][key]), key
+    before = parts.model.classifier.weight.detach().clone()
+    parts.model(torch.randn(2, 1, 32, 32)).square().sum().backward()
+    parts.optimizer.step()
+    assert not torch.equal(parts.model.classifier.weight, before)
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import pytest
 
 from scripts.arms import baseline_of, settings_of, split_into_arms
 from scripts.comparison import compare
+from scripts.labels import optimizer_name
 from scripts.results_table import ABSENT, read_runs, stack
 from scripts.sections import Metric, Section
 
@@ -166,6 +167,12 @@ def test_tables_with_different_keys_can_be_stacked(tmp_path):
     both = stack([first, write_runs(tmp_path, [mask("fine", 0.5)])])
     assert both["config.masks.fine.p"].tolist() == [ABSENT, ABSENT, 0.5, 0.5]
     assert [row.get("masks.fine.p") for row in settings_of(both)] == [None, None, 0.5, 0.5]
+
+
+def test_an_adam_with_other_betas_than_usual_is_named_so(tmp_path):
+    betas = [{}, {"optimizer.betas": [0.9, 0.999]}, {"optimizer.betas": [0.9, 0.95]}]
+    names = [optimizer_name(row) for row in settings_of(write_runs(tmp_path, betas, seeds=(0,)))]
+    assert names == ["Adam", "Adam", "Adam (betas 0.9, 0.95)"]
 
 
 def result(tmp_path, metric=None, **options):

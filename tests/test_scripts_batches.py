@@ -5,6 +5,7 @@ from io import StringIO
 import pandas as pd
 import pytest
 
+from scripts.against_p import against_images
 from scripts.batch_figures import against_share, rates_by_kind
 from scripts.chapters import CHAPTERS, compare_sections, section_of
 from scripts.labels import setting_labels
@@ -164,6 +165,24 @@ def test_the_number_of_images_is_context(preset, report):
     assert (
         "a part of CIFAR-10's training images, a narrower net" in report.tables["cifar_images.md"]
     )
+
+
+def test_the_error_is_drawn_against_the_number_of_images_with_a_line_for_each_arm(preset):
+    found = result(preset, "cifar/images")
+    (plan,) = against_images(found)
+    assert plan.name == "cifar_images_against_images"
+    axes = plan.draw().axes[0]
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["no masks", "fine 0.5"]
+    assert (axes.get_xlabel(), axes.get_xscale()) == ("training images", "log")
+    assert axes.get_xticks().tolist() == [1000, 5000]
+    means = [one.final.mean for one in found.comparisons if one.arm.label == "fine 0.5"]
+    assert axes.lines[1].get_ydata().tolist() == pytest.approx(means)
+    assert against_images(result(preset, "cifar/laptop")) == []
+
+
+@pytest.mark.parametrize("experiment", ["cifar/images", "cifar/paper"])
+def test_experiments_over_numbers_of_images_have_that_figure(experiment):
+    assert against_images in SECTIONS[experiment].figures
 
 
 def test_the_summary_has_a_table_for_each_claim(preset):

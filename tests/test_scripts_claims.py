@@ -1,75 +1,121 @@
 """The wording of a claim's answer in every case."""
 
-from dataclasses import dataclass, field
+import math
+from dataclasses import dataclass
 
+import pandas as pd
 import pytest
 
 from scripts.claims import conclusion, distinct
-from scripts.intervals import Interval
-from scripts.sections import Claim
+from scripts.comparison import Comparison
+from scripts.intervals import Interval, t_interval
+from scripts.sections import TEST_AUC, Claim, Section
 
 CLAIM = Claim("A", "masks help", "The gain")
+ERROR = Section("made/error", "Made", "?")
+AUC = Section("made/auc", "Made", "?", metric=TEST_AUC)
 
 
 @dataclass(frozen=True)
 class Arm:
+    """Stand for an arm: what the wording looks at."""
+
     settings: dict
+    finished: pd.DataFrame
 
 
-@dataclass(frozen=True, eq=False)
-class Compared:
-    """Stand for a comparison: what the wording looks at."""
+def compared(low, high, net="Net", baseline=0.5, section=ERROR, optimizer="Adam", runs=()):
+    """Make a comparison whose difference to a baseline has the interval from low to high."""
+    settings = {"model._target_": net, "optimizer._target_": optimizer}
+    unknown = t_interval([])
+    return Comparison(
+        section=section,
+        arm=Arm(settings, pd.DataFrame({"id": list(runs)})),
+        baseline=None,
+        final=unknown,
+        baseline_final=Interval(baseline, baseline - 0.01, baseline + 0.01, 5),
+        selected=unknown,
+        train=unknown,
+        seconds=math.nan,
+        skipped=math.nan,
+        megabytes=math.nan,
+        difference=Interval((low + high) / 2, low, high, 5),
+    )
 
-    gain: int | None
-    net: str = "Net"
-    half_width: float = 0.05
-    runs_compared: tuple = field(default=(frozenset(), frozenset()))
 
-    @property
-    def arm(self):
-        return Arm({"model._target_": self.net})
-
-    @property
-    def difference(self):
-        mean = -0.1 * (self.gain or 0)
-        return Interval(mean, mean - self.half_width, mean + self.half_width, 5)
+GAIN, NONE, LOSS = compared(-0.15, -0.05), compared(-0.05, 0.05), compared(0.05, 0.15)
+UNDECIDED = compared(math.nan, math.nan)
 
 
 @pytest.mark.parametrize(
-    ("gains", "words"),
+    ("tested", "words"),
     [
-        ([1], "holds in the one comparison made."),
-        ([1, 1], "holds in all of 2 comparisons."),
-        ([0, 0], "was not found in any of 2 comparisons."),
-        ([-1], "is reversed."),
-        ([-1, -1], "is reversed in all of 2 comparisons."),
-        ([0, -1], "was not found in any of 2 comparisons; it is reversed in 1."),
-        ([1, 0, None], "holds in 1 of 2 comparisons, and was not found in the others."),
-        ([1, -1], "holds in 1 of 2 comparisons and is reversed in the others."),
-        ([1, 0, -1], "holds in 1 of 3 comparisons, is reversed in 1, and was not found in the"),
-        ([None], "cannot be answered yet"),
+        ([GAIN], "holds in the one comparison made."),
+        ([GAIN, GAIN], "holds in all of 2 comparisons."),
+        ([NONE, NONE], "was not found in any of 2 comparisons."),
+        ([LOSS], "is reversed."),
+        ([LOSS, LOSS], "is reversed in all of 2 comparisons."),
+        ([NONE, LOSS], "was not found in any of 2 comparisons; it is reversed in 1."),
+        ([GAIN, NONE, UNDECIDED], "holds in 1 of 2 comparisons, and was not found in the others."),
+        ([GAIN, LOSS], "holds in 1 of 2 comparisons and is reversed in the others."),
+        (
+            [GAIN, NONE, LOSS],
+            "holds in 1 of 3 comparisons, is reversed in 1, and was not found in the",
+        ),
+        ([UNDECIDED], "cannot be answered yet"),
     ],
 )
-def test_the_answer_says_what_was_found(gains, words):
-    assert conclusion(CLAIM, [Compared(gain) for gain in gains]).startswith(words)
+def test_the_answer_says_what_was_found(tested, words):
+    assert conclusion(CLAIM, tested).startswith(words)
 
 
 def test_a_gain_of_one_net_is_said_to_be_its_own():
-    text = conclusion(CLAIM, [Compared(1, "Small"), Compared(0, "Small"), Compared(0, "Large")])
-    assert "The gain belongs to Small only; with Large none was found." in text
-    text = conclusion(CLAIM, [Compared(1, "Small"), Compared(0, "Small"), Compared(1, "Large")])
-    assert "only" not in text
+    text = conclusion(CLAIM, [GAIN, NONE, compared(-0.05, 0.05, "Large")])
+    assert text.endswith(
+        "The gain, 20 % of the way from the baseline's test error to 0, was found with Net under "
+        "Adam only. With Large under Adam as large a share is excluded."
+    )
+    assert "only" not in conclusion(CLAIM, [GAIN, NONE, compared(-0.15, -0.05, "Large")])
 
 
 def test_a_net_whose_interval_holds_the_gain_of_another_is_left_open():
-    text = conclusion(CLAIM, [Compared(1, "Small"), Compared(0, "Large", half_width=1.8)])
-    assert "With Large the intervals are too wide to tell." in text
-    assert "only" not in text
+    text = conclusion(CLAIM, [GAIN, compared(-1.8, 1.8, "Large")])
+    assert text.endswith("With Large under Adam as large a share is neither found nor excluded.")
+
+
+def test_gains_are_compared_as_shares_of_what_the_baseline_leaves():
+    """A fifth of 0.1 is 0.02, which the first interval reaches and the second does not."""
+    others = [compared(low, 0.03, "Large", baseline=0.1) for low in (-0.03, -0.01)]
+    text = conclusion(CLAIM, [GAIN, *others[:1]])
+    assert "as large a share is neither found nor excluded." in text
+    text = conclusion(CLAIM, [GAIN, *others])
+    assert "is excluded in 1 of 2 comparisons, neither found nor excluded in the others." in text
+    text = conclusion(CLAIM, [GAIN, compared(-0.15, -0.11), *others[1:]])
+    assert "The gain, at least 20 %" in text
+
+
+def test_the_share_of_an_auc_is_that_of_the_way_to_one():
+    gain, other = (
+        compared(0.05, 0.15, baseline=0.8, section=AUC),
+        compared(-0.05, 0.02, "Large", baseline=0.95, section=AUC),
+    )
+    text = conclusion(CLAIM, [gain, other])
+    assert "50 % of the way from the baseline's test ROC AUC to 1, was found" in text
+    assert "With Large under Adam as large a share is excluded; its baseline leaves 0.050" in text
+
+
+def test_a_baseline_that_leaves_less_than_was_gained_is_named():
+    text = conclusion(CLAIM, [GAIN, compared(-0.01, 0.03, "Large", baseline=0.06)])
+    assert "excluded; its baseline leaves 0.060 to gain, less than the 0.100 found." in text
+    text = conclusion(CLAIM, [GAIN, compared(-0.01, 0.03, "Large", baseline=0.0)])
+    assert "is excluded; its baseline leaves 0.000 to gain" in text
+
+
+def test_one_net_under_two_optimizers_counts_as_two():
+    text = conclusion(CLAIM, [GAIN, compared(-0.05, 0.05, optimizer="SGD")])
+    assert "with Net under Adam only. With Net under SGD as large a share is excluded." in text
 
 
 def test_comparisons_within_another_are_left_out():
-    def compared(*runs):
-        return Compared(1, runs_compared=(frozenset(runs), frozenset({"z"})))
-
-    large, small, other, again = compared("a", "b"), compared("a"), compared("c"), compared("c")
+    large, small, other, again = (compared(0, 1, runs=runs) for runs in ("ab", "a", "c", "c"))
     assert distinct([small, large, other, again]) == [large, other]

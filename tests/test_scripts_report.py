@@ -97,7 +97,7 @@ def test_the_first_paragraph_answers_the_claim_from_the_tables(report, text):
     assert "Claim A" in paragraph
     assert f"{row['difference']:.3f}".replace("-", "−") in paragraph
     assert EASIER in paragraph
-    assert "belongs to TextureNet (batch norm) only" in paragraph
+    assert "was found with TextureNet (batch norm) under Adam only" in paragraph
 
 
 def test_the_task_is_named_with_every_table(report, text):
