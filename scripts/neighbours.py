@@ -182,7 +182,8 @@ SECTIONS = (
         "The same on 1,000 images of CIFAR-10, with dropout where the authors of the "
         "all-convolutional net put it: on the image and after both stages. The gradient mask sits "
         "after the first stage only, which had been chosen before out of nine pairs of "
-        "probabilities. " + _STRENGTHS,
+        "probabilities. " + _STRENGTHS + "The weakest was chosen throughout (conf/strengths), so "
+        "that a weaker one might do better still.",
         main=any_treated_arm,
     ),
     *(
