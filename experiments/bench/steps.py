@@ -26,11 +26,15 @@ def value_in(job: Job, key: str) -> str:
 
 
 def built(settings: Settings, channels_last: bool = True) -> Parts:
-    """Build a run's parts as its training does, with what acts at every step in full swing."""
+    """Build a run's parts as its training does, with what acts at every step in full swing.
+
+    The learning rate is 0: a net that has learnt its one batch by heart has denormal gradients,
+    which are slow.
+    """
     if "warmup" in settings["regulariser"]:
         regulariser = {**settings["regulariser"], "warmup": 0}
         settings = {**settings, "regulariser": regulariser}
-    parts = build(settings)
+    parts = build({**settings, "optimizer": {**settings["optimizer"], "lr": 0.0}})
     layout = torch.channels_last if channels_last else torch.contiguous_format
     parts.model.to(settings["device"], memory_format=layout)  # type: ignore[call-overload]
     if hasattr(parts.regulariser, "set_epoch"):
