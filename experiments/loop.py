@@ -215,7 +215,8 @@ def _check_metric(settings: Settings, parts: Parts, inputs: Tensor) -> None:
 def _batch(train: Split, indices: Tensor | slice, seed: int, step: int, parts: Parts) -> Split:
     inputs, targets = train
     if isinstance(indices, Tensor):
-        inputs, targets = (tensor[to_device(indices, tensor.device)] for tensor in train)
+        indices = to_device(indices, inputs.device)
+        inputs, targets = inputs[indices], targets[indices]
     if parts.augmentation is None:
         return inputs, targets
     generator = torch.Generator().manual_seed(stream_seed(seed, "augmentation", step))

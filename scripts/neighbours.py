@@ -114,10 +114,10 @@ def method(arm: Arm) -> str:
 
 def arm_of(settings: Settings) -> str:
     """Give what conf/arm calls the masks or regulariser of a run; empty if it has no name there."""
-    regulariser = class_name(settings.get("regulariser._target_", ""))
+    regulariser = settings.get("regulariser._target_", "").rpartition(".")[2]
     if regulariser == "ChannelDropBack":
         return "channel_dropback" + "_code" * (settings["regulariser.form"] == "code")
-    if regulariser == "Y-Drop":
+    if regulariser == "YDrop":
         return "ydrop"
     found = set(masks_of(settings))
     return next((arm for arm, masks in ARMS.items() if set(masks) == found), "")

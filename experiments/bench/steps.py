@@ -40,19 +40,18 @@ def built(settings: Settings, channels_last: bool = True) -> Parts:
     if hasattr(parts.regulariser, "set_epoch"):
         parts.regulariser.set_epoch(settings["epochs"] - 1)
     parts.model.train()
-    size = settings["batch_size"] or settings["dataset"]["train"]
-    shape = size, *parts.dataset.input_shape
+    shape = _batch_shape(settings, parts)
     choose_backward(parts.model, settings["backward"], shape, settings["compile"])
     return parts
 
 
 def batch_of(settings: Settings, parts: Parts, channels_last: bool = True) -> tuple[Tensor, Tensor]:
     """Draw a batch of the run's shape, with as many classes as the model has, two for scores."""
-    shape, size = parts.dataset.input_shape, settings["batch_size"] or settings["dataset"]["train"]
-    inputs = torch.randn(size, *shape, generator=torch.Generator().manual_seed(0))
+    shape = _batch_shape(settings, parts)
+    inputs = torch.randn(shape, generator=torch.Generator().manual_seed(0))
     if channels_last and inputs.ndim == 4:
         inputs = inputs.to(memory_format=torch.channels_last)
-    targets = torch.arange(size) % max(2, settings["model"].get("classes", 1))
+    targets = torch.arange(len(inputs)) % max(2, settings["model"].get("classes", 1))
     return inputs.to(settings["device"]), targets.to(settings["device"])
 
 
@@ -60,3 +59,8 @@ def step_of(settings: Settings, parts: Parts, channels_last: bool = True) -> Cal
     """Give a function that makes one update."""
     batch, steps = batch_of(settings, parts, channels_last), count()
     return lambda: train_step(settings, parts, batch, next(steps))
+
+
+def _batch_shape(settings: Settings, parts: Parts) -> tuple[int, ...]:
+    size = settings["batch_size"] or settings["dataset"]["train"]
+    return size, *parts.dataset.input_shape
