@@ -85,7 +85,7 @@ def draw_mask(
         return (uniform >= p).to(torch.float32) / (1 - p)
     # The largest draw is the survivor if no other is: uniformly chosen, without a second draw or
     # a look at the values from the host.
-    keep = ((uniform >= p) | (uniform == uniform.amax())).to(torch.float32)
+    keep = (uniform >= uniform.amax().clamp(max=p)).to(torch.float32)
     return keep / keep.mean()
 
 

@@ -1,16 +1,23 @@
-"""Examples in the library's docstrings."""
+"""Examples in docstrings."""
 
 import doctest
 import importlib
-import pkgutil
+from pathlib import Path
 
 import pytest
 
-import backdrop
+ROOT = Path(__file__).resolve().parent.parent
+WITH_EXAMPLES = [
+    path.relative_to(ROOT)
+    for package in ("backdrop", "experiments", "scripts")
+    for path in sorted((ROOT / package).rglob("*.py"))
+    if ">>>" in path.read_text(encoding="utf-8")
+]
 
-MODULES = [module.name for module in pkgutil.walk_packages(backdrop.__path__, "backdrop.")]
 
-
-@pytest.mark.parametrize("name", ["backdrop", *MODULES])
-def test_examples_give_what_they_say(name):
-    assert doctest.testmod(importlib.import_module(name)).failed == 0
+@pytest.mark.parametrize("path", WITH_EXAMPLES, ids=str)
+def test_examples_give_what_they_say(path):
+    name = ".".join(path.with_suffix("").parts).removesuffix(".__init__")
+    found = doctest.testmod(importlib.import_module(name))
+    assert found.attempted
+    assert not found.failed

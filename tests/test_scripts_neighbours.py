@@ -58,7 +58,7 @@ def test_masks_and_regularisers_are_compared_with_neither(tmp_path):
 
 
 def costs_table(tmp_path, *rows, hardware="xeon"):
-    columns = "comparison,variant,threads,relative,relative_low,relative_high,memory_bytes"
+    columns = "comparison,variant,device,threads,relative,relative_low,relative_high,memory_bytes"
     (tmp_path / "bench").mkdir(exist_ok=True)
     (tmp_path / "bench" / f"{hardware}.csv").write_text("\n".join([columns, *rows]) + "\n")
     return tmp_path / "bench"
@@ -73,9 +73,9 @@ def cost_columns(result):
 def test_the_table_tells_what_a_step_costs_where_that_was_measured(tmp_path):
     folder = costs_table(
         tmp_path,
-        "x,none,1,1,1,1,1048576",
-        "x,dropout,1,1.251,1.2,1.3,3145728",
-        "y,channel_dropback,1,9,9,9,9",
+        "x,none,cpu,1,1,1,1,1048576",
+        "x,dropout,cpu,1,1.251,1.2,1.3,3145728",
+        "y,channel_dropback,cpu,1,9,9,9,9",
     )
     found = compared(
         tmp_path, [{}, dropout(0.3), PAPER], benchmark=benchmark, costs=read_costs(folder)
@@ -88,8 +88,8 @@ def test_the_table_tells_what_a_step_costs_where_that_was_measured(tmp_path):
 
 
 def test_hardware_and_threads_are_named_where_there_are_several(tmp_path):
-    costs_table(tmp_path, "x,none,1,1,1,1,", "x,dropout,1,1.5,1.4,1.6,", hardware="a")
-    rows = [f"x,{arm},{n},2,2,2,0" for n in (1, 2) for arm in ("none", "dropout")]
+    costs_table(tmp_path, "x,none,cpu,1,1,1,1,", "x,dropout,cpu,1,1.5,1.4,1.6,", hardware="a")
+    rows = [f"x,{arm},cpu,{n},2,2,2,0" for n in (1, 2) for arm in ("none", "dropout")]
     folder = costs_table(tmp_path, *rows, hardware="b")
     found = compared(tmp_path, [{}, dropout(0.3)], benchmark=benchmark, costs=read_costs(folder))
     assert cost_columns(found)[1] == [
@@ -98,8 +98,14 @@ def test_hardware_and_threads_are_named_where_there_are_several(tmp_path):
     ]
 
 
+def test_the_only_hardware_goes_unnamed(tmp_path):
+    rows = [f"x,{arm},cpu,{n},2,2,2,0" for n in (1, 2) for arm in ("none", "dropout")]
+    found = read_costs(costs_table(tmp_path, *rows))
+    assert {cost.where for cost in found} == {"1 thread", "2 threads"}
+
+
 def test_a_table_of_costs_without_a_column_is_refused(tmp_path):
-    (tmp_path / "xeon.csv").write_text("comparison,variant,threads,relative\n")
+    (tmp_path / "xeon.csv").write_text("comparison,variant,device,threads,relative\n")
     with pytest.raises(ValueError, match=r"xeon.csv lacks .* relative_low, .*memory_bytes"):
         read_costs(tmp_path)
 
