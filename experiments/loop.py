@@ -51,7 +51,8 @@ def train(settings: Settings, parts: Parts, store: RunStore, report: Callable[[R
     epoch = _restore(parts, store.resume(device))
     batches = batches_of(settings, parts, splits["train"][1])
     shape = _shape_of_full_batches(splits["train"], batches, parts)
-    used = choose_backward(parts.model, settings["backward"], shape, settings["compile"])
+    with autocast(settings):
+        used = choose_backward(parts.model, settings["backward"], shape, settings["compile"])
     if settings["compile"]:
         parts.model.compile()  # type: ignore[no-untyped-call]
     for _ in range(epoch):

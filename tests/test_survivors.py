@@ -89,6 +89,17 @@ def test_a_count_of_operations_chooses_by_p_and_by_the_masks_above():
     assert used == {(0.5, 0): "dense", (0.97, 0): "survivors", (0.5, 0.99): "survivors"}
 
 
+def test_in_half_precision_patches_are_dearer():
+    x, model = torch.randn(8, 1, 256, 256), TextureNet(channels=16, norm="none")
+    place(model, {"fine": Backdrop(0.9)})
+    skip = survivors(model)
+    for use, on in [("survivors", False), ("dense", True), ("survivors", False)]:
+        with torch.autocast("cpu", torch.bfloat16, enabled=on):
+            assert would_use(model, x.shape) == {"fine": use}
+            model(x)
+        assert skip.used == {"fine": use}
+
+
 @pytest.mark.parametrize("always", [False, True])
 @pytest.mark.parametrize("p", [(0.1, 0.1), (0.97, 0.9), (0.5, 0)])
 def test_what_it_would_use_is_what_it_uses(p, always):

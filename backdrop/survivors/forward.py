@@ -73,10 +73,11 @@ class TrialPass:
         """Note the mask and its stage; end the pass at the last one."""
         stage = recording.end(output)
         patches = patches_of(stage, mask)
-        name, shape = running_module(self.names), (recording.samples, *output.probe.shape[1:])
-        probe, tensors = recording.start.probe, recording.tensors
-        needs_input = probe.requires_grad or bool(self.met)
-        work = stage_work(name, probe.device.type, shape, stage, patches, tensors, needs_input)
+        name = running_module(self.names)
+        needs_input = recording.start.probe.requires_grad or bool(self.met)
+        work = stage_work(
+            name, output.probe, recording.samples, stage, patches, recording.tensors, needs_input
+        )
         self.met.append(work)
         if len(self.met) == self._masks:
             raise AllMet

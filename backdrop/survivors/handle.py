@@ -13,6 +13,7 @@ from backdrop.layer import Backdrop
 from backdrop.placement import placed_layers
 from backdrop.survivors.forward import AllMet, ForwardPass, TrialPass
 from backdrop.survivors.recorded import InexactError, Recorded, recorded_in
+from backdrop.survivors.stage import Autocast
 from backdrop.survivors.work import StageWork, paying
 
 
@@ -83,7 +84,7 @@ def why_inexact(model: nn.Module, input_shape: Sequence[int]) -> str | None:
 def would_use(model: nn.Module, input_shape: Sequence[int], always: bool = False) -> dict[str, str]:
     """Say what :func:`survivors` would do at each active mask, ``"survivors"`` or ``"dense"``.
 
-    Like :func:`why_inexact` it computes nothing.
+    Like :func:`why_inexact` it computes nothing. Ask under autocast where the model is called so.
 
     Args:
         model: any model with masks, in the mode in question.
@@ -150,7 +151,8 @@ class Survivors:
         (x,) = args
         if not x.is_floating_point() or x.ndim == 0:
             raise TypeError(f"survivors needs a floating-point batch as input, got {x.dtype}")
-        key = (tuple(x.shape), x.dtype, x.requires_grad, tuple(masks))
+        autocast = Autocast.current(x.device.type)
+        key = (tuple(x.shape), x.dtype, x.requires_grad, tuple(masks), autocast)
         if key not in self._stages:
             probe = x.detach()[:0].requires_grad_(x.requires_grad)
             self._stages[key] = _trial(model, probe, len(x))
