@@ -3,6 +3,7 @@
 import ctypes
 import math
 import os
+import statistics
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -13,6 +14,7 @@ from experiments.memory import give_back_freed, reset_peak, resident_bytes
 
 SAVED = "saved for the backward pass"
 PEAK = "peak of a step"
+STEPS = 3
 
 M_MMAP_THRESHOLD, LARGE = -3, 2**17  # glibc's name for its option, and its own value in bytes
 
@@ -33,10 +35,15 @@ def saved_bytes(forward: Callable[[], object]) -> int:
 def peak_bytes(step: Callable[[], object], device: str = "cpu") -> float:
     """Give by how much memory in use grows at most during a step, NaN where nothing tells.
 
-    On a CPU it is the resident memory of the process, which Linux tells. What earlier steps have
-    freed is given back to the system first, and during the step at once: the pools that make steps
-    quick would count as in use.
+    It is the median of a few steps: masks differ, and so does what malloc has at hand. On a CPU it
+    is the resident memory of the process, which Linux tells. What earlier steps have freed is given
+    back to the system first, and during the step at once: the pools that make steps quick would
+    count as in use.
     """
+    return statistics.median(_peak_of_one(step, device) for _ in range(STEPS))
+
+
+def _peak_of_one(step: Callable[[], object], device: str) -> float:
     give_back_freed()
     if device == "cuda":
         torch.cuda.reset_peak_memory_stats()

@@ -65,7 +65,7 @@ TEXTURES = Task(
     lambda n: torch.arange(n) % 4,
     {"p_fine": "fine", "p_coarse": "coarse"},
     "sample+spatial",
-    [*((p, 0.0) for p in (0.2, 0.5, 0.8, 0.95)), *((p, 0.9) for p in (0.5, 0.8, 0.95, 0.99))],
+    [*((p, 0.0) for p in (0.2, 0.5, 0.8, 0.9, 0.95)), *((p, 0.9) for p in (0.5, 0.8, 0.95, 0.99))],
     PEAK,
 )
 TASKS = (
