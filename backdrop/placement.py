@@ -128,11 +128,13 @@ def find_module(model: nn.Module, name: str) -> nn.Module:
 def placed_layers(model: nn.Module) -> list[tuple[str, nn.Module, nn.Module]]:
     """Give name, module and layer of everything that is placed on a model."""
     return [
-        (name, host, hook.layer)
-        for name, host in model.named_modules()
-        for hook in host._forward_hooks.values()
-        if isinstance(hook, _Hook)
+        (name, host, layer) for name, host in model.named_modules() for layer in placed_on(host)
     ]
+
+
+def placed_on(module: nn.Module) -> list[nn.Module]:
+    """Give the layers that are placed on one module, in the order in which they are applied."""
+    return [hook.layer for hook in module._forward_hooks.values() if isinstance(hook, _Hook)]
 
 
 @dataclass(frozen=True)

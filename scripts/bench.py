@@ -20,10 +20,10 @@ from scripts.bench_results import (
     read_bench,
     settings,
     tables,
-    target_table,
     threads_text,
     with_memory_ratio,
 )
+from scripts.bench_targets import target_table
 from scripts.markdown_table import GAP, markdown_table
 from scripts.summary import with_summary
 

@@ -70,8 +70,9 @@ def draw_growth(table: pd.DataFrame) -> Figure:
             a = exponent(own["n"].tolist(), own["seconds"].tolist())
             axes.plot(own["n"], own["seconds"], label=f"{variant}, n^{a:.1f}", **look)
         axes.set(xscale="log", yscale="log", ylabel="seconds", title=GROWTH[name])
-        axes.set_xlabel("n, samples" if name.startswith("auc") else "n, pixels a side")
-        axes.legend()
+        loss = name.startswith("auc")
+        axes.set_xlabel("n, samples" if loss else "n, pixels a side")
+        axes.legend(loc="upper left" if loss else "lower right")
     for axes in grid[len(names) :]:
         axes.set_axis_off()
     return drawn

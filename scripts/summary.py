@@ -43,7 +43,8 @@ def summary(results: Path) -> str:
         experiments = {section.experiment for section in chapter.sections}
         own = [one for one in kept if one.section.experiment in experiments]
         if own:
-            parts.append(_claim_summary(chapter, [(one, names[one.runs_compared]) for one in own]))
+            by_preset = [(one, names[one.runs_compared]) for one in own]
+            parts.append(_claim_summary(chapter, by_preset, smallest))
     note = (
         "Means and paired differences with 95 % intervals; details, figures and gaps in "
         "`results/<preset>/REPORT.md`."
@@ -90,21 +91,39 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(f"wrote the results table of {options.readme}")
 
 
-def _claim_summary(chapter: Chapter, compared: Sequence[tuple[Comparison, str]]) -> str:
-    """Write the comparisons of a chapter; what holds for all of them stands above the table."""
+def _claim_summary(
+    chapter: Chapter, compared: Sequence[tuple[Comparison, str]], smallest: str
+) -> str:
+    """Write the comparisons of a chapter; what holds for all of them stands above the tables.
+
+    Each preset has a table with its command, and those beyond the smallest are folded.
+    """
     tasks = {one.task for one, _ in compared}
     shared = tasks.pop() if len(tasks) == 1 else ""
     claim = chapter.claim
     about = f"**Claim {claim.letter}**, that {claim.statement}:" if claim else f"{chapter.title}:"
-    above = " ".join(filter(None, [about, task_note(shared)]))
-    labels = listed(list(dict.fromkeys(one.section.metric.label for one, _ in compared)))
+    parts = [" ".join(filter(None, [about, task_note(shared)]))]
+    for preset in dict.fromkeys(preset for _, preset in compared):
+        own = [one for one, name in compared if name == preset]
+        table = _table(own, task_named=not shared)
+        command = f"make reproduce-paper PRESET={preset}"
+        parts.append(
+            f"By `{command}`:\n\n{table}"
+            if preset == smallest
+            else f"<details><summary>{len(own)} comparisons by <code>{command}</code></summary>\n\n{table}\n\n"
+            "</details>"
+        )
+    return "\n\n".join(parts)
+
+
+def _table(compared: Sequence[Comparison], task_named: bool) -> str:
+    labels = listed(list(dict.fromkeys(one.section.metric.label for one in compared)))
     header = ["experiment", "net, optimizer", "arm", labels, "of the other"]
-    header += ["difference, paired", "verdict", "command"]
-    rows = [_row(one, preset, task_named=not shared) for one, preset in compared]
-    return f"{above}\n\n{markdown_table(header, rows)}"
+    header += ["difference, paired", "verdict"]
+    return markdown_table(header, [_row(one, task_named) for one in compared])
 
 
-def _row(one: Comparison, preset: str, task_named: bool) -> list[str]:
+def _row(one: Comparison, task_named: bool) -> list[str]:
     decimals = one.section.metric.decimals
     about = ", ".join(filter(None, [one.arm.context_label, one.task if task_named else ""]))
     return [
@@ -115,7 +134,6 @@ def _row(one: Comparison, preset: str, task_named: bool) -> list[str]:
         with_interval(one.baseline_final, decimals),
         difference_with_interval(one.difference, decimals),
         short_verdict(one),
-        f"`make reproduce-paper PRESET={preset}`",
     ]
 
 

@@ -1,6 +1,8 @@
 """Benchmarks: how times are taken, what the table holds, and that the comparisons run."""
 
 import math
+import subprocess
+import sys
 import time
 from functools import partial
 from itertools import pairwise
@@ -13,7 +15,7 @@ from torch import nn
 
 from backdrop import Backdrop
 from backdrop.losses import auc_loss
-from experiments.bench import comparisons, sampler, survivors
+from experiments.bench import comparisons, large_image, sampler, survivors
 from experiments.bench.auc_loss import full_matrix
 from experiments.bench.memory import peak_bytes, saved_bytes
 from experiments.bench.published import PublishedBackdrop
@@ -110,6 +112,28 @@ def test_comparisons_of_whole_runs_give_rows(name):
     found = [row for case in comparisons.COMPARISONS[name](SMOKE) for row in case]
     assert found
     assert all(row["seconds"] > 0 for row in found)
+
+
+def test_a_step_that_needs_more_memory_than_it_may_take_says_so(tmp_path):
+    image = tmp_path / "image.npy"
+    np.save(image, np.random.default_rng(0).normal(size=(1, 1, 2048, 2048)).astype(np.float32))
+    words = ["--image", str(image), "--dense", "--memory", "1.2", "--threads", "1"]
+    command = [sys.executable, "-m", large_image.__name__, *words]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (large_image.DOES_NOT_FIT, "does not fit in 1.2 GiB\n")
+
+
+@pytest.mark.parametrize(
+    ("error", "is_so"),
+    [
+        (MemoryError(), True),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate"), True),
+        (RuntimeError("std::bad_alloc"), True),
+        (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), False),
+    ],
+)
+def test_other_errors_are_not_taken_for_want_of_memory(error, is_so):
+    assert large_image.out_of_memory(error) is is_so
 
 
 def test_the_published_formulation_is_our_layer():

@@ -51,6 +51,15 @@ def test_targets_say_what_was_met_with_which_threads(results):
     assert not [x for x in lines if "bfloat16" in x]
 
 
+def test_targets_that_are_not_met_say_why(results):
+    assert "What is not met, and why" not in readme_table(results)
+    (path,) = tables(results)
+    seconds = {"step": [1.0], "masks alone": [0.03]}
+    add(path, rows("mask_cost", "auc/digits_updates", seconds, "step"), Setting(threads=2))
+    (why,) = [x for x in readme_table(results).splitlines() if x.startswith("* ")]
+    assert why.startswith("* masks alone: the worst is the small perceptron on digits")
+
+
 def test_pages_hold_every_comparison_with_exponents_rates_and_what_does_not_fit(results):
     text = page(results / "bench" / "some-processor.csv")
     assert "full pair matrix: n to the power 2.00; sorting: n to the power 1.00" in text

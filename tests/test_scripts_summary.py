@@ -3,6 +3,7 @@
 import shutil
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from scripts.report import make_report
@@ -20,12 +21,27 @@ def results(tmp_path):
     return tmp_path / "results"
 
 
-def test_every_main_comparison_has_a_row_with_its_command(results):
-    rows = [line for line in summary(results).splitlines() if "make reproduce-paper" in line]
+def test_every_main_comparison_has_a_row_under_its_command(results):
+    text = summary(results)
+    rows = [line for line in text.splitlines() if line.startswith("| `")]
     assert len(rows) == 5
-    assert all("`make reproduce-paper PRESET=tiny`" in row for row in rows)
-    assert "*Small task, easier than the original.*" in summary(results)
+    assert text.index("`make reproduce-paper PRESET=tiny`:") < text.index(rows[0])
+    assert "*Small task, easier than the original.*" in text
     assert "−0.136 [−0.157, −0.116], 4 pairs | lower error" in rows[0]
+
+
+def test_presets_beyond_the_smallest_are_folded(results):
+    shutil.copytree(results / "tiny", results / "few")
+    runs = pd.read_csv(results / "few" / "runs.csv", dtype=str)
+    few = runs[runs["experiments"].str.contains("textures/laptop")]
+    few.to_csv(results / "few" / "runs.csv", index=False)
+    before, folded = summary(results).split("<details>", 1)
+    assert "By `make reproduce-paper PRESET=few`:" in before
+    assert "`textures/laptop`" in before
+    assert folded.startswith(
+        "<summary>4 comparisons by <code>make reproduce-paper PRESET=tiny</code></summary>"
+    )
+    assert folded.count("| `textures/") == 4
 
 
 def test_a_comparison_in_two_presets_stands_once(results):

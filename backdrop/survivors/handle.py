@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_map_only
 
 from backdrop.layer import Backdrop
-from backdrop.placement import placed_layers
+from backdrop.placement import placed_layers, placed_on
 from backdrop.survivors.forward import AllMet, ForwardPass, TrialPass
 from backdrop.survivors.recorded import InexactError, Recorded, recorded_in
 from backdrop.survivors.stage import Autocast
@@ -101,12 +101,12 @@ def would_use(model: nn.Module, input_shape: Sequence[int], always: bool = False
 
 def active_masks(model: nn.Module) -> dict[str, Backdrop]:
     """Give the masks that the next forward pass will draw or take as given, by name."""
-    modules = ((name, m, m) for name, m in model.named_modules() if isinstance(m, Backdrop))
     return {
         name: layer
-        for name, host, layer in (*modules, *placed_layers(model))
+        for name, module in model.named_modules()
+        for layer in (module, *placed_on(module))
         if isinstance(layer, Backdrop)
-        and (layer.fixed_mask is not None or (host.training and layer.p > 0))
+        and (layer.fixed_mask is not None or (module.training and layer.p > 0))
     }
 
 

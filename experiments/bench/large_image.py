@@ -98,6 +98,12 @@ def measure(setting: Setting) -> Iterator[list[Row]]:
                 yield rows("large_image", case, times, DENSE, memory, PROCESS, **columns)
 
 
+def out_of_memory(error: Exception) -> bool:
+    """Say whether an error is for want of memory, in the words of PyTorch or of C++."""
+    words = ("allocate memory", "bad_alloc", "out of memory")
+    return isinstance(error, MemoryError) or any(word in str(error) for word in words)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Make the updates and print what they took; give the exit status."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else None)
@@ -115,7 +121,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         seconds = train(texture(options.size, options.image), options.steps, options.dense)
     except (MemoryError, RuntimeError) as error:
-        if isinstance(error, RuntimeError) and "allocate memory" not in str(error):
+        if not out_of_memory(error):
             raise
         print(f"does not fit in {options.memory:g} GiB")
         return DOES_NOT_FIT
