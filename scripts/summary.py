@@ -107,12 +107,11 @@ def _claim_summary(
         own = [one for one, name in compared if name == preset]
         table = _table(own, task_named=not shared)
         command = f"make reproduce-paper PRESET={preset}"
-        parts.append(
-            f"By `{command}`:\n\n{table}"
-            if preset == smallest
-            else f"<details><summary>{len(own)} comparisons by <code>{command}</code></summary>\n\n{table}\n\n"
-            "</details>"
-        )
+        if preset == smallest:
+            parts.append(f"By `{command}`:\n\n{table}")
+        else:
+            title = f"{len(own)} comparisons by <code>{command}</code>"
+            parts.append(f"<details><summary>{title}</summary>\n\n{table}\n\n</details>")
     return "\n\n".join(parts)
 
 
