@@ -10,6 +10,7 @@ from scripts.markdown_table import (
     markdown_table,
     with_interval,
 )
+from scripts.section_text import task_note
 from scripts.sections import Claim
 
 
@@ -40,27 +41,20 @@ def answer(claim: Claim, results: Sequence[SectionResult]) -> str:
     for one in tested:
         groups.setdefault(one.against, []).append(one)
     if len(groups) == 1:
-        text = f"**{name} {conclusion(claim, tested)}** {_differences(tested)}"
+        text = f"**{name} {conclusion(claim, tested)}**"
     else:
         items = [
-            f"- **against {against or _baselines(group)} it {conclusion(claim, group)}** "
-            f"{_differences(group)}"
+            f"- **against {against or _baselines(group)} it {conclusion(claim, group)}**"
             for against, group in groups.items()
         ]
         text = "\n".join([f"**{name.removesuffix(',')}:**\n", *items])
-    return f"{text}\n\n{claim_table(tested)}"
+    tasks = {one.task for one in tested}
+    note = task_note(tasks.pop()) if len(tasks) == 1 else ""
+    return "\n\n".join(filter(None, [text, note, claim_table(tested)]))
 
 
 def _baselines(compared: Sequence[Comparison]) -> str:
     return listed(list(dict.fromkeys(f"“{one.baseline_label}”" for one in compared)))
-
-
-def _differences(tested: Sequence[Comparison]) -> str:
-    arms = {one.arm.label for one in tested}
-    named = len(arms) > 1
-    of_what = "" if named else f" of “{tested[0].arm.label}” to {_baselines(tested)}"
-    details = "; ".join(_in_brief(one, named) for one in tested)
-    return f"Paired differences{of_what}: {details}."
 
 
 def conclusion(claim: Claim, tested: Sequence[Comparison]) -> str:
@@ -94,11 +88,10 @@ def conclusion(claim: Claim, tested: Sequence[Comparison]) -> str:
 def claim_table(tested: Sequence[Comparison]) -> str:
     """Write a row for each comparison that bears on the claim."""
     noun = tested[0].section.metric.label
-    several = len({one.baseline_label for one in tested}) > 1
-    header = ["experiment", "net", "optimizer", "arm", "against", noun]
-    header += [f"{noun} of the {'other' if several else 'baseline'}"]
+    task_named = len({one.task for one in tested}) > 1
+    header = ["experiment", "net", "optimizer", "arm", "against", noun, f"{noun} of the other"]
     header += ["difference, paired", "verdict", "task"]
-    return markdown_table(header, [_row(one, several) for one in tested])
+    return markdown_table(header, [_row(one, task_named) for one in tested])
 
 
 def where(one: Comparison) -> str:
@@ -154,31 +147,22 @@ def _not_found(name: str, group: Sequence[Comparison], gains: Sequence[Compariso
     return f"With {name} as large a share is {text}{room if left else ''}."
 
 
-def _in_brief(one: Comparison, arm_named: bool) -> str:
-    place = f"{where(one)}, {setting_name(one)}"
-    if arm_named:
-        place += f", {one.arm.label}"
-    task = f" ({one.task})" if one.task else ""
-    difference = difference_with_interval(one.difference, one.section.metric.decimals)
-    return f"{place}{task}: {difference}, {short_verdict(one)}"
-
-
 def short_verdict(one: Comparison) -> str:
     """Give the verdict without the interval, where the interval stands beside it."""
     return one.verdict.split(" (")[0]
 
 
-def _row(one: Comparison, baseline_named: bool) -> list[str]:
+def _row(one: Comparison, task_named: bool) -> list[str]:
     decimals = one.section.metric.decimals
     return [
         where(one),
         net_name(one.arm.settings),
         optimizer_name(one.arm.settings),
         one.arm.label,
-        one.baseline_label if baseline_named else "",
+        one.baseline_label,
         with_interval(one.final, decimals),
         with_interval(one.baseline_final, decimals),
         difference_with_interval(one.difference, decimals),
         short_verdict(one),
-        one.task,
+        one.task if task_named else "",
     ]

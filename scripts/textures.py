@@ -103,8 +103,9 @@ SECTIONS = (
         "Strong masks on the whitened net, with the dense backward pass and with one that skips "
         "what the masks drop: the same masks and, to rounding, the same gradients. The net with "
         "batch normalisation, which allows the dense one only, stands beside. Seconds are those of "
-        "whole runs, evaluations included; peak memory is that of the process, libraries and data "
-        "included.",
+        "whole runs, evaluations included; peak memory is that of the process: with libraries, "
+        "data, evaluations, and freed memory that malloc keeps. What a step takes, alone, is in "
+        "`results/bench`.",
         treatments=("backward",),
         baseline={"backward": "dense"},
         relative_seconds=True,
