@@ -6,24 +6,19 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 from torch.overrides import handle_torch_function, has_torch_function_unary
 
 Normalisation = Literal["realised", "expected"]
 
 
 class _MaskGradient(torch.autograd.Function):
-    """Identity forward, product with a mask backward; Dynamo traces this one."""
-
-    generate_vmap_rule = True
+    """Identity forward, product with a mask backward: cheap to call, and Dynamo traces it."""
 
     @staticmethod
-    def forward(x: Tensor, mask: Tensor) -> Tensor:
-        # An alias that is not a view: a view would refuse the in-place ReLU that often follows.
-        return x.detach()
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
-        ctx.save_for_backward(inputs[1])
+    def forward(ctx: Any, x: Tensor, mask: Tensor) -> Tensor:
+        ctx.save_for_backward(mask)
+        return _alias(x)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
@@ -31,18 +26,31 @@ class _MaskGradient(torch.autograd.Function):
         return _scale(grad, mask), None
 
 
-class _MaskGradientAndTangent(_MaskGradient):
-    """The same with forward-mode derivatives, which Dynamo refuses to trace."""
+class _MaskGradientAndTangent(torch.autograd.Function):
+    """The same for ``torch.func`` and forward-mode derivatives."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(x: Tensor, mask: Tensor) -> Tensor:
+        return _alias(x)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
         ctx.save_for_backward(inputs[1])
         ctx.save_for_forward(inputs[1])
 
+    backward = _MaskGradient.backward
+
     @staticmethod
     def jvp(ctx: Any, tangent: Tensor, _: None) -> Tensor:
         (mask,) = ctx.saved_tensors
         return _scale(tangent, mask)
+
+
+def _alias(x: Tensor) -> Tensor:
+    # Not a view, which would refuse the in-place ReLU that often follows.
+    return x.detach()
 
 
 def _scale(grad: Tensor, mask: Tensor) -> Tensor:
@@ -132,9 +140,16 @@ def mask_gradient(x: Tensor, mask: Tensor) -> Tensor:
             f"{tuple(x.shape)}: align its dims with the last ones, each of size 1 or the input's"
         )
     mask = mask.detach().to(x.device, torch.promote_types(mask.dtype, torch.float32))
-    function = _MaskGradient if torch.compiler.is_compiling() else _MaskGradientAndTangent
+    function = _MaskGradientAndTangent if _is_transformed() else _MaskGradient
     y: Tensor = function.apply(x, mask)
     return y
+
+
+def _is_transformed() -> bool:
+    """Say whether torch.func or forward-mode differentiation is at work, outside torch.compile."""
+    if torch.compiler.is_compiling():
+        return False
+    return torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0
 
 
 def checked_probability(p: float) -> float:
