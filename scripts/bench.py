@@ -21,7 +21,6 @@ from scripts.bench_results import (
     settings,
     tables,
     threads_text,
-    with_memory_ratio,
 )
 from scripts.bench_targets import target_table
 from scripts.markdown_table import GAP, markdown_table
@@ -57,9 +56,10 @@ def page(path: Path) -> str:
         parts += [_figure(path, "cost", "Time and memory of a step against p", table)]
     if has_growth(table):
         parts += [_figure(path, "growth", "Time against size", table)]
-    versions = table[["torch", "python", "cores"]].drop_duplicates().astype(str)
-    cells = [list(row) for row in versions.itertuples(index=False)]
-    parts += ["## Versions", markdown_table(["torch", "python", "cores"], cells)]
+    measured = table.assign(comparison=table["comparison"].str.split("/").str[0])
+    versions = measured[["comparison", "torch", "python", "cores", "commit"]].drop_duplicates()
+    cells = [list(row) for row in versions.astype(str).itertuples(index=False)]
+    parts += ["## Versions", markdown_table(list(versions), cells)]
     parts += ["Made by `make bench`; this page by `make figures`."]
     return "\n\n".join(parts) + "\n"
 
@@ -129,20 +129,19 @@ def _section(rows: pd.DataFrame) -> list[str]:
 def comparison_table(rows: pd.DataFrame) -> str:
     """Write times, relative times and memory, one row for each case and variant."""
     columns = settings(rows)
-    ours = with_memory_ratio(rows)
     lines = []
-    for (case, variant), own in ours.groupby(["case", "variant"], sort=False):
+    for (case, variant), own in rows.groupby(["case", "variant"], sort=False):
         cells = [case, variant]
         for setting in columns:
             found = of_setting(own, setting)
-            cells += [_time(found), _relative(found)]
+            cells += [_time(found), _relative(found), _memory(found)]
         notes = ", ".join(dict.fromkeys(filter(None, own["note"])))
-        lines.append([*cells, _memory(own), notes])
+        lines.append([*cells, notes])
+    kinds = ", ".join(dict.fromkeys(filter(None, rows["memory_kind"])))
     header = ["case", "variant"]
     for setting in columns:
-        header += [f"time, {threads_text(*setting)}", "of the baseline's"]
-    kinds = ", ".join(dict.fromkeys(filter(None, rows["memory_kind"])))
-    return markdown_table([*header, f"memory ({kinds})", "note"], lines)
+        header += [f"time, {threads_text(*setting)}", "of the baseline's", f"memory ({kinds})"]
+    return markdown_table([*header, "note"], lines)
 
 
 def _exponents(rows: pd.DataFrame) -> list[str]:

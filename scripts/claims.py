@@ -68,16 +68,14 @@ def conclusion(claim: Claim, tested: Sequence[Comparison]) -> str:
     gains = [one for one in decided if one.gain == 1]
     losses = [one for one in decided if one.gain == -1]
     total = f"{len(decided)} comparison{'s' * (len(decided) > 1)}"
+    alone = "the one comparison " + ("made" if len(tested) == 1 else "with two pairs or more")
     if len(gains) == len(decided):
-        return (
-            f"holds in all of {total}." if len(decided) > 1 else "holds in the one comparison made."
-        )
+        return f"holds in all of {total}." if len(decided) > 1 else f"holds in {alone}."
     if len(losses) == len(decided):
         return f"is reversed in all of {total}." if len(decided) > 1 else "is reversed."
     if not gains:
         tail = f"; it is reversed in {len(losses)}." if losses else "."
-        where = f"any of {total}" if len(decided) > 1 else "the one comparison made"
-        return f"was not found in {where}{tail}"
+        return f"was not found in {f'any of {total}' if len(decided) > 1 else alone}{tail}"
     tail = f", is reversed in {len(losses)}" if losses else ""
     text = f"holds in {len(gains)} of {total}{tail}, and was not found in the others."
     if len(gains) + len(losses) == len(decided):
@@ -110,23 +108,29 @@ def _whose_gain(claim: Claim, decided: Sequence[Comparison]) -> str:
     Baselines leave unequal amounts to gain: so what counts is the share of that amount, and for
     the others whether their intervals exclude the smallest share that was found.
     """
-    groups: dict[str, list[Comparison]] = {}
-    for one in decided:
-        name = f"{net_name(one.arm.settings)} under {optimizer_name(one.arm.settings)}"
-        groups.setdefault(name, []).append(one)
     gains = [one for one in decided if one.gain == 1]
-    having = [name for name, group in groups.items() if any(one in gains for one in group)]
-    others = {name: group for name, group in groups.items() if name not in having}
+    having = list(dict.fromkeys(_net_and_optimizer(one) for one in gains))
+    others: dict[str, list[Comparison]] = {}
+    for one in decided:
+        if one not in gains:
+            name = _net_and_optimizer(one)
+            name += f" in “{where(one)}”" if name in having else ""
+            others.setdefault(name, []).append(one)
     if not others:
         return ""
+    only = " only" if any(_net_and_optimizer(one) not in having for one in decided) else ""
     smallest = min(gains, key=lambda one: one.gained_share)
     metric = smallest.section.metric
     share = f"{'at least ' * (len(gains) > 1)}{100 * smallest.gained_share:.0f} %"
     found = (
         f"{claim.gain}, {share} of the way from the baseline's {metric.label} to {metric.best:g}, "
-        f"was found with {listed(having)} only."
+        f"was found with {listed(having)}{only}."
     )
     return " ".join([found, *(_not_found(*other, gains) for other in others.items())])
+
+
+def _net_and_optimizer(one: Comparison) -> str:
+    return f"{net_name(one.arm.settings)} under {optimizer_name(one.arm.settings)}"
 
 
 def _not_found(name: str, group: Sequence[Comparison], gains: Sequence[Comparison]) -> str:

@@ -64,7 +64,7 @@ def step_time(costs: Iterable[Cost]) -> str:
 def extra_memory(costs: Iterable[Cost]) -> str:
     """Write the memory needed beside that of plain training."""
     return _written(
-        (cost.where, f"{signed(cost.extra_bytes / MIB, 1)} MiB")
+        (cost.where, f"{signed(cost.extra_bytes / MIB, 0)} MiB")
         for cost in costs
         if not math.isnan(cost.extra_bytes)
     )

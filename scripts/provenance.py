@@ -55,8 +55,8 @@ def hardware_text(runs: pd.DataFrame) -> str:
         return ""
     columns = [column for column in done if column.startswith("provenance.")]
     columns = ["config.device", *columns] if "config.device" in done else columns
-    kept = [column for column in columns if column != "provenance.commit"]
-    groups = done.astype(dict.fromkeys(kept, str)).groupby(kept, sort=True).size()
+    kept = [column for column in columns if not column.endswith(".commit")]
+    groups = done[kept].map(_plain).groupby(kept, sort=True).size()
     rows = [
         [*map(str, key if isinstance(key, tuple) else (key,)), str(n)] for key, n in groups.items()
     ]
@@ -79,6 +79,11 @@ def regeneration_text(preset: str) -> str:
 - One run once more, with its id from `runs.csv`: `make rerun ID=...`.
 
 This page is written by `python -m scripts.report results/{preset}`; edits to it are lost."""
+
+
+def _plain(value: object) -> str:
+    """Write a value, a whole number without a point."""
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _reason(run: dict[str, str]) -> str:

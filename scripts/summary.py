@@ -30,7 +30,7 @@ def summary(results: Path) -> str:
         (one, table.parent.name) for table in presets for one in main_comparisons(table.parent)
     ]
     names = {one.runs_compared: preset for one, preset in reversed(found)}
-    smallest = presets[0].parent.name if presets else ""
+    smallest = found[0][1] if found else ""
     kept = [
         one
         for one in distinct(one for one, _ in found)

@@ -100,12 +100,12 @@ SECTIONS = (
     _section(
         "textures/whitened_survivors",
         "Survivors alone",
-        "Strong masks on the whitened net, with the dense backward pass and with one that skips "
-        "what the masks drop: the same masks and, to rounding, the same gradients. The net with "
-        "batch normalisation, which allows the dense one only, stands beside. Seconds are those of "
-        "whole runs, evaluations included; peak memory is that of the process: with libraries, "
-        "data, evaluations, and freed memory that malloc keeps. What a step takes, alone, is in "
-        "`results/bench`.",
+        "Strong masks on the whitened net in float32, with the dense backward pass and with one "
+        "that skips what the masks drop: the same masks and, to rounding, the same gradients. The "
+        "net with batch normalisation, which allows the dense one only, stands beside. Seconds are "
+        "those of whole runs, evaluations included; peak memory is that of the process: with "
+        "libraries, data, evaluations, and freed memory that malloc keeps. What a step takes, "
+        "alone, is in `results/bench`.",
         treatments=("backward",),
         baseline={"backward": "dense"},
         relative_seconds=True,

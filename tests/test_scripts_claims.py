@@ -22,6 +22,7 @@ class Arm:
 
     settings: dict
     finished: pd.DataFrame
+    context_label: str = ""
 
 
 def compared(low, high, net="Net", baseline=0.5, section=ERROR, optimizer="Adam", runs=()):
@@ -70,11 +71,16 @@ def test_the_answer_says_what_was_found(tested, words):
 
 
 def test_a_gain_of_one_net_is_said_to_be_its_own():
-    text = conclusion(CLAIM, [GAIN, NONE, compared(-0.05, 0.05, "Large")])
+    text = conclusion(CLAIM, [GAIN, compared(-0.05, 0.05, "Large")])
     assert text.endswith(
         "The gain, 20 % of the way from the baseline's test error to 0, was found with Net under "
         "Adam only. With Large under Adam as large a share is excluded."
     )
+
+
+def test_where_a_net_that_gains_elsewhere_does_not_is_said():
+    text = conclusion(CLAIM, [GAIN, NONE])
+    assert "was found with Net under Adam. With Net under Adam in “Made” as large a share" in text
     assert "only" not in conclusion(CLAIM, [GAIN, NONE, compared(-0.15, -0.05, "Large")])
 
 

@@ -82,7 +82,7 @@ def test_the_table_tells_what_a_step_costs_where_that_was_measured(tmp_path):
     )
     assert sorted(cost_columns(found)) == [
         ["", ""],
-        ["1.25 [1.20, 1.30]", "+2.0 MiB"],
+        ["1.25 [1.20, 1.30]", "+2 MiB"],
         ["not measured", "not measured"],
     ]
 
@@ -94,7 +94,7 @@ def test_hardware_and_threads_are_named_where_there_are_several(tmp_path):
     found = compared(tmp_path, [{}, dropout(0.3)], benchmark=benchmark, costs=read_costs(folder))
     assert cost_columns(found)[1] == [
         "1.50 [1.40, 1.60] (a); 2.00 [2.00, 2.00] (b, 1 thread); 2.00 [2.00, 2.00] (b, 2 threads)",
-        "0.0 MiB (b, 1 thread); 0.0 MiB (b, 2 threads)",
+        "0 MiB (b, 1 thread); 0 MiB (b, 2 threads)",
     ]
 
 

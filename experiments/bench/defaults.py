@@ -11,7 +11,7 @@ from experiments.bench.timing import alternating
 from experiments.identity import Settings
 
 RUNS = {"textures/laptop": "masks=two_scale", "auc/digits_updates": "arm=sample_masks"}
-PLAIN = "float32, contiguous"
+DEFAULTS = "defaults"
 Step = Callable[[], object]
 
 
@@ -22,16 +22,19 @@ def measure(setting: Setting) -> Iterator[list[Row]]:
         settings = jobs(experiment, setting, arm, *small)[0].settings
         float32 = {**settings, "precision": "float32"}
         variants = {
-            PLAIN: step_of(float32, built(float32, channels_last=False), channels_last=False),
+            "float32, contiguous": step_of(
+                float32, built(float32, channels_last=False), channels_last=False
+            ),
             "float32, channels_last": step_of(float32, built(float32)),
-            "defaults": step_of(settings, built(settings)),
-            "defaults, fused Adam": _fused(settings),
+            DEFAULTS: step_of(settings, built(settings)),
             "defaults, ReLU not in place": _out_of_place(settings),
         }
+        if not settings["optimizer"].get("fused"):
+            variants["defaults, fused Adam"] = _fused(settings)
         failures = [] if setting.smoke else _add_compiled(variants, settings, experiment)
         times = alternating(variants, setting.seconds, setting.fewest, device=setting.device)
         memory = {name: peak_bytes(step, setting.device) for name, step in variants.items()}
-        yield [*rows("defaults", experiment, times, PLAIN, memory, PEAK), *failures]
+        yield [*rows("defaults", experiment, times, DEFAULTS, memory, PEAK), *failures]
 
 
 def _fused(settings: Settings) -> Step:
