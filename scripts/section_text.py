@@ -192,7 +192,7 @@ def _what_the_costs_are(result: SectionResult) -> str:
         return ""
     return (
         "Step times and the memory beyond that of plain training, at its peak, are from benchmarks "
-        "(`results/bench`), not from these runs; a few MiB either way are the allocator's."
+        "(`results/bench`), not from these runs; ten or twenty MiB either way are the allocator's."
     )
 
 
