@@ -72,6 +72,8 @@ def draw_growth(table: pd.DataFrame) -> Figure:
         axes.set(xscale="log", yscale="log", ylabel="seconds", title=GROWTH[name])
         loss = name.startswith("auc")
         axes.set_xlabel("n, samples" if loss else "n, pixels a side")
+        if not loss:  # room for the legend below the lines
+            axes.set_ylim(bottom=axes.get_ylim()[0] / 10)
         axes.legend(loc="upper left" if loss else "lower right")
     for axes in grid[len(names) :]:
         axes.set_axis_off()
