@@ -112,7 +112,7 @@ def _whose_gain(claim: Claim, decided: Sequence[Comparison]) -> str:
     having = list(dict.fromkeys(_net_and_optimizer(one) for one in gains))
     others: dict[str, list[Comparison]] = {}
     for one in decided:
-        if one not in gains:
+        if one.gain != 1:
             name = _net_and_optimizer(one)
             name += f" in “{where(one)}”" if name in having else ""
             others.setdefault(name, []).append(one)
