@@ -48,15 +48,16 @@ def page(path: Path) -> str:
     table = read_bench(path)
     parts = [f"# Benchmarks: {', '.join(dict.fromkeys(table['hardware']))}", NOTE]
     parts += ["## Targets", target_table(table)]
+    chapters = table["comparison"].str.split("/").str[0]
     for name, title in TITLES.items():
-        rows = table[table["comparison"].str.split("/").str[0] == name]
+        rows = table[chapters == name]
         if len(rows):
             parts += [f"## {title}", *_section(rows)]
     if has_cost(table):
         parts += [_figure(path, "cost", "Time and memory of a step against p", table)]
     if has_growth(table):
         parts += [_figure(path, "growth", "Time against size", table)]
-    measured = table.assign(comparison=table["comparison"].str.split("/").str[0])
+    measured = table.assign(comparison=chapters)
     versions = measured[["comparison", "torch", "python", "cores", "commit"]].drop_duplicates()
     cells = [list(row) for row in versions.astype(str).itertuples(index=False)]
     parts += ["## Versions", markdown_table(list(versions), cells)]

@@ -48,9 +48,14 @@ def answer(claim: Claim, results: Sequence[SectionResult]) -> str:
             for against, group in groups.items()
         ]
         text = "\n".join([f"**{name.removesuffix(',')}:**\n", *items])
-    tasks = {one.task for one in tested}
-    note = task_note(tasks.pop()) if len(tasks) == 1 else ""
-    return "\n\n".join(filter(None, [text, note, claim_table(tested)]))
+    parts = [text, task_note(shared_task(tested)), claim_table(tested)]
+    return "\n\n".join(filter(None, parts))
+
+
+def shared_task(compared: Iterable[Comparison]) -> str:
+    """Give the task of all comparisons; empty if they differ in it."""
+    tasks = {one.task for one in compared}
+    return tasks.pop() if len(tasks) == 1 else ""
 
 
 def _baselines(compared: Sequence[Comparison]) -> str:
@@ -86,7 +91,7 @@ def conclusion(claim: Claim, tested: Sequence[Comparison]) -> str:
 def claim_table(tested: Sequence[Comparison]) -> str:
     """Write a row for each comparison that bears on the claim."""
     noun = tested[0].section.metric.label
-    task_named = len({one.task for one in tested}) > 1
+    task_named = not shared_task(tested)
     header = ["experiment", "net", "optimizer", "arm", "against", noun, f"{noun} of the other"]
     header += ["difference, paired", "verdict", "task"]
     return markdown_table(header, [_row(one, task_named) for one in tested])

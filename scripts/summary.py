@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from scripts.chapters import CHAPTERS, compare_sections
-from scripts.claims import distinct, setting_name, short_verdict
+from scripts.claims import distinct, setting_name, shared_task, short_verdict
 from scripts.comparison import Comparison
 from scripts.markdown_table import difference_with_interval, listed, markdown_table, with_interval
 from scripts.results_table import read_curves, read_runs
@@ -98,8 +98,7 @@ def _claim_summary(
 
     Each preset has a table with its command, and those beyond the smallest are folded.
     """
-    tasks = {one.task for one, _ in compared}
-    shared = tasks.pop() if len(tasks) == 1 else ""
+    shared = shared_task(one for one, _ in compared)
     claim = chapter.claim
     about = f"**Claim {claim.letter}**, that {claim.statement}:" if claim else f"{chapter.title}:"
     parts = [" ".join(filter(None, [about, task_note(shared)]))]
