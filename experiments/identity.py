@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from omegaconf import DictConfig, OmegaConf
 
+from experiments.precision import has_fast_bfloat16
+
 SCHEMA = 1  # raise when the same configuration comes to mean other numbers
 NEUTRAL: dict[str, Any] = {
     "backward": "auto",
@@ -64,13 +66,6 @@ def _check_budget(budget: Settings) -> None:
             raise ValueError(f"budget.{kind} must be a positive number; got {amount!r}")
         if kind == "updates" and amount != int(amount):
             raise ValueError(f"budget.updates must be a whole number; got {amount}")
-
-
-def has_fast_bfloat16(device: str) -> bool:
-    """Say whether bfloat16 arithmetic is built into the processor."""
-    if device == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 
 def identity(settings: Mapping[str, Any]) -> Settings:

@@ -3,7 +3,6 @@
 import math
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from experiments.build import ConfigurationError, Parts, construct
 from experiments.evaluation import Split, error, evaluate, is_scores, loss_of, predict
 from experiments.identity import Settings
 from experiments.memory import PeakMemory
+from experiments.precision import autocast
 from experiments.run_store import Row, RunStore
 from experiments.schedule import evaluation_epochs, learning_rate_factor
 
@@ -51,8 +51,7 @@ def train(settings: Settings, parts: Parts, store: RunStore, report: Callable[[R
     epoch = _restore(parts, store.resume(device))
     batches = batches_of(settings, parts, splits["train"][1])
     shape = _shape_of_full_batches(splits["train"], batches, parts)
-    with autocast(settings):
-        used = choose_backward(parts.model, settings["backward"], shape, settings["compile"])
+    used = choose_backward(parts.model, settings, shape)
     if settings["compile"]:
         parts.model.compile()  # type: ignore[no-untyped-call]
     for _ in range(epoch):
@@ -144,13 +143,6 @@ def train_step(settings: Settings, parts: Parts, batch: Split, step: int) -> Ten
         n = torch.full((), len(targets), device=loss.device)
         wrong = n * torch.nan if is_scores(outputs) else error(outputs, targets)
         return torch.stack([loss * n, wrong, n, norm]).double()
-
-
-def autocast(settings: Settings) -> AbstractContextManager[None]:
-    """Give the context in which forward passes run: bfloat16 autocast or none."""
-    return torch.autocast(
-        settings["device"], torch.bfloat16, enabled=settings["precision"] == "bfloat16"
-    )
 
 
 def summarise(metrics: list[Row], metric: str) -> Row:

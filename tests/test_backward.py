@@ -22,6 +22,15 @@ BOTH = {"fine": "survivors", "coarse": "survivors"}
 NEITHER = {"fine": "dense", "coarse": "dense"}
 
 
+def asking(backward: str, **others) -> dict:
+    return {
+        "backward": backward,
+        "compile": False,
+        "device": "cpu",
+        "precision": "float32",
+    } | others
+
+
 def masked(p_fine: float, p_coarse: float, norm: str = "layer") -> nn.Module:
     model = TextureNet(channels=16, norm=norm)
     place(model, {"fine": Backdrop(p_fine), "coarse": Backdrop(p_coarse)})
@@ -43,17 +52,24 @@ def test_by_default_it_is_dense_where_batch_statistics_couple_the_samples(settin
 
 def test_by_default_it_skips_where_that_is_exact_and_less_work():
     shape = (8, 1, 256, 256)
-    assert choose_backward(masked(0.97, 0.9), "auto", shape)["fine"] == "survivors"
-    assert choose_backward(masked(0.1, 0.1), "auto", shape) == NEITHER
-    assert choose_backward(masked(0.97, 0.9, "batch"), "auto", shape) == NEITHER
-    assert choose_backward(masked(0.97, 0.9), "dense", shape) == NEITHER
-    assert choose_backward(masked(0.1, 0.1), "survivors", shape) == BOTH
+    assert choose_backward(masked(0.97, 0.9), asking("auto"), shape)["fine"] == "survivors"
+    assert choose_backward(masked(0.1, 0.1), asking("auto"), shape) == NEITHER
+    assert choose_backward(masked(0.97, 0.9, "batch"), asking("auto"), shape) == NEITHER
+    assert choose_backward(masked(0.97, 0.9), asking("dense"), shape) == NEITHER
+    assert choose_backward(masked(0.1, 0.1), asking("survivors"), shape) == BOTH
+
+
+def test_in_bfloat16_masks_must_be_stronger_for_that():
+    shape, wanted = (8, 1, 256, 256), asking("auto", precision="bfloat16")
+    assert choose_backward(masked(0.8, 0.8), asking("auto"), shape)["fine"] == "survivors"
+    assert choose_backward(masked(0.8, 0.8), wanted, shape) == NEITHER
+    assert choose_backward(masked(0.95, 0.9), wanted, shape)["fine"] == "survivors"
 
 
 @pytest.mark.parametrize("wanted", ["auto", "dense"])
 def test_where_it_is_dense_the_model_has_no_hooks(wanted):
     model = masked(0.1, 0.1)
-    choose_backward(model, wanted, (8, 1, 64, 64))
+    choose_backward(model, asking(wanted), (8, 1, 64, 64))
     assert not model._forward_pre_hooks
 
 
@@ -92,7 +108,7 @@ def two_steps(tiny) -> tuple[list[torch.Tensor], list[float]]:
     train = torch.randn(7, 1, 64, 64), torch.arange(7) % 4
     parts.model.fit_to(train[0])
     parts.model.to(memory_format=torch.channels_last)
-    choose_backward(parts.model, tiny["backward"], (5, 1, 64, 64))
+    choose_backward(parts.model, tiny, (5, 1, 64, 64))
     row = train_epoch(tiny, parts, train, batches_of(tiny, parts, train[1]), 1)
     return list(parts.model.parameters()), [row["train"]["loss"], row["gradient_norm"]]
 
@@ -141,7 +157,7 @@ def test_masked_samples_of_a_full_batch_resume_to_the_same_bits(scored_settings,
 def test_whole_samples_are_skipped_in_nets_for_scores(wanted):
     for model, shape in ((MLP(8, [16]), (40, 8)), (SmallConvNet(), (40, 3, 32, 32))):
         place(model, {"classifier": Backdrop(0.9, "sample")})
-        used = choose_backward(model, wanted, shape)
+        used = choose_backward(model, asking(wanted), shape)
         assert set(used) == {"classifier"}
         assert wanted == "auto" or used["classifier"] == "survivors"
         model(torch.randn(shape)).sum().backward()
@@ -152,16 +168,16 @@ def test_evaluation_and_checkpoints_are_untouched():
     x = torch.randn(6, 1, 64, 64)
     model = whitened(x)
     keys, before = list(model.state_dict()), predict(model, x, nullcontext)
-    choose_backward(model, "survivors", x.shape)
+    choose_backward(model, asking("survivors"), x.shape)
     assert torch.equal(predict(model, x, nullcontext), before)
     assert list(model.state_dict()) == keys
 
 
 def test_a_compiled_model_is_dense_and_survivors_in_it_are_refused():
     shape = (8, 1, 256, 256)
-    assert choose_backward(masked(0.97, 0.9), "auto", shape, compiled=True) == NEITHER
+    assert choose_backward(masked(0.97, 0.9), asking("auto", compile=True), shape) == NEITHER
     with pytest.raises(ConfigurationError, match="backward: survivors cannot be compiled"):
-        choose_backward(masked(0.97, 0.9), "survivors", shape, compiled=True)
+        choose_backward(masked(0.97, 0.9), asking("survivors", compile=True), shape)
 
 
 @pytest.mark.slow

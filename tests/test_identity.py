@@ -4,7 +4,8 @@ import pytest
 from omegaconf.errors import OmegaConfBaseException
 
 from experiments.collect import questions
-from experiments.identity import NEUTRAL, has_fast_bfloat16, identity, question_id, run_id
+from experiments.identity import NEUTRAL, identity, question_id, run_id
+from experiments.precision import has_fast_bfloat16
 from experiments.sweep import plan
 from experiments.tables import read, settings_of
 

@@ -25,7 +25,7 @@ from backdrop.datasets.textures import TextureCross
 from backdrop.models import WhitenedTextureNet
 from experiments.bench.memory import high_water_mark
 from experiments.bench.table import Row, Setting, noted, rows
-from experiments.identity import has_fast_bfloat16
+from experiments.precision import has_fast_bfloat16
 
 GIB = 2**30
 LIMIT = 8  # GiB

@@ -11,7 +11,7 @@ from experiments.bench.table import Row, Setting, rows
 from experiments.bench.timing import alternating
 from experiments.build import Parts
 from experiments.identity import Settings
-from experiments.loop import autocast
+from experiments.precision import autocast
 
 RUNS = {
     "textures/laptop": ("masks=two_scale",),

@@ -10,7 +10,7 @@ from experiments.backward import choose_backward
 from experiments.bench.table import Setting
 from experiments.build import Parts, build
 from experiments.identity import Settings
-from experiments.loop import autocast, train_step
+from experiments.loop import train_step
 from experiments.sweep import Job, plan
 
 
@@ -40,9 +40,7 @@ def built(settings: Settings, channels_last: bool = True) -> Parts:
     if hasattr(parts.regulariser, "set_epoch"):
         parts.regulariser.set_epoch(settings["epochs"] - 1)
     parts.model.train()
-    shape = _batch_shape(settings, parts)
-    with autocast(settings):
-        choose_backward(parts.model, settings["backward"], shape, settings["compile"])
+    choose_backward(parts.model, settings, _batch_shape(settings, parts))
     return parts
 
 

@@ -15,7 +15,7 @@ from experiments.bench.memory import PEAK, SAVED, peak_bytes, saved_bytes
 from experiments.bench.published import PublishedBackdrop
 from experiments.bench.table import Row, Setting, rows
 from experiments.bench.timing import alternating
-from experiments.identity import has_fast_bfloat16
+from experiments.precision import has_fast_bfloat16
 
 DENSE, OURS = "dense mask", "survivors"
 NONE, FORWARD, PUBLISHED = "no mask", "forward only", "published formulation"
