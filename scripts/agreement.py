@@ -21,7 +21,6 @@ from scripts.results_table import (
     result_columns,
     stack,
 )
-from scripts.section_text import arm_name
 from scripts.sections import Metric, Section
 
 
@@ -93,7 +92,7 @@ def _compare(arm: Arm, metric: Metric) -> ArmAgreement:
     ]
     shared, same = _identical(old, new)
     first, second = (t_interval(side) for side in sides)
-    return ArmAgreement(arm_name(arm), first, second, welch_interval(*sides), shared, same)
+    return ArmAgreement(arm.full_label, first, second, welch_interval(*sides), shared, same)
 
 
 def _identical(old: pd.DataFrame, new: pd.DataFrame) -> tuple[int, int]:

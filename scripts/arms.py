@@ -32,6 +32,11 @@ class Arm:
     context_label: str
     runs: pd.DataFrame
 
+    @property
+    def full_label(self) -> str:
+        """Name the arm with its context."""
+        return f"{self.label} ({self.context_label})" if self.context_label else self.label
+
     @cached_property
     def finished(self) -> pd.DataFrame:
         """Give the runs that have results."""

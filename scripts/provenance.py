@@ -7,7 +7,6 @@ import pandas as pd
 from scripts.comparison import SectionResult
 from scripts.markdown_table import listed, markdown_table
 from scripts.results_table import finished
-from scripts.section_text import arm_name
 
 _FOLD_FROM = 13
 _LONGEST_ERROR = 160
@@ -30,7 +29,7 @@ def unfinished_lines(results: Sequence[SectionResult]) -> list[str]:
     for result in results:
         for arm in result.arms:
             for run in arm.unfinished.to_dict("records"):
-                where = f"{result.section.experiment}, {arm_name(arm)}, seed {run['config.seed']}"
+                where = f"{result.section.experiment}, {arm.full_label}, seed {run['config.seed']}"
                 text = f"`{run['id']}` {where}: {_reason(run)}"
                 lines.setdefault(run["id"], text)
     return list(lines.values())

@@ -3,6 +3,7 @@
 import math
 
 from scripts.arms import Arm, settings_of, varying_keys
+from scripts.best_arms import best_arms
 from scripts.comparison import Comparison, SectionResult
 from scripts.costs import extra_memory, step_time
 from scripts.evaluations import are_late, average
@@ -16,14 +17,12 @@ from scripts.markdown_table import (
     markdown_table,
     with_interval,
 )
-from scripts.sections import FigurePlan, Metric
+from scripts.sections import FigurePlan
 
 _SELECTED = "at the epoch chosen by validation"
 
 _FOLD_FROM = 60
 """Rows from which on a table is folded."""
-
-_MOST_IN_A_SENTENCE = 6
 
 
 def section_text(result: SectionResult, figures: list[FigurePlan]) -> str:
@@ -93,7 +92,7 @@ def notes(result: SectionResult) -> list[str]:
         _what_the_numbers_are(result),
         _few_epochs_to_choose(result),
         _what_the_costs_are(result),
-        _best(result),
+        best_arms(result),
         _varying(result),
         _skipped(result),
         _chance(result),
@@ -111,11 +110,6 @@ def unfinished_note(result: SectionResult) -> str:
     count = sum(len(arm.unfinished) for arm in result.arms)
     total = sum(len(arm.runs) for arm in result.arms)
     return f"Without results: {count} of {total} runs ({'; '.join(gaps)}); listed below."
-
-
-def arm_name(arm: Arm) -> str:
-    """Name an arm with its context."""
-    return f"{arm.label} ({arm.context_label})" if arm.context_label else arm.label
 
 
 def _row(one: Comparison) -> list[str]:
@@ -196,33 +190,6 @@ def _what_the_costs_are(result: SectionResult) -> str:
     )
 
 
-def _best(result: SectionResult) -> str:
-    """Name the arm with the best mean; where settings vary, the best setting of each arm."""
-    if not result.section.chooses:
-        return ""
-    metric = result.section.metric
-    sign = 1 if metric.lower_is_better else -1
-    known = [one for one in result.comparisons if one.final.n]
-    best: dict[str, Comparison] = {}
-    for one in sorted(known, key=lambda one: sign * one.final.mean):
-        best.setdefault(one.arm.label if any(result.contexts) else "", one)
-    if len(best) > _MOST_IN_A_SENTENCE:
-        return _best_table(list(best.values()), metric)
-    names = [f"{arm_name(one.arm)}, {one.final.mean:.{metric.decimals}f}" for one in best.values()]
-    return f"The best mean {metric.label}: {'; '.join(names)}."
-
-
-def _best_table(best: list[Comparison], metric: Metric) -> str:
-    rows = [
-        [one.arm.label, one.arm.context_label, with_interval(one.final, metric.decimals)]
-        for one in best
-    ]
-    header = ["arm", "best setting", metric.label]
-    return f"The setting of each arm with the best mean {metric.label}, the best arm first:\n\n" + (
-        markdown_table(header, rows)
-    )
-
-
 def _varying(result: SectionResult) -> str:
     settings = settings_of(result.runs)
     keys = [key for key in varying_keys(settings) if not key.startswith("masks.")]
@@ -279,6 +246,5 @@ def _hardware(result: SectionResult) -> str:
 
 def _gap(arm: Arm) -> str:
     seeds = sorted(arm.unfinished["config.seed"])
-    return (
-        f"{arm_name(arm)}: {'seed' if len(seeds) == 1 else 'seeds'} {listed(list(map(str, seeds)))}"
-    )
+    noun = "seed" if len(seeds) == 1 else "seeds"
+    return f"{arm.full_label}: {noun} {listed(list(map(str, seeds)))}"

@@ -130,8 +130,8 @@ def test_the_best_learning_rate_of_each_arm_is_named(report):
     text = report.text.split("### Digits, equal updates, choice of the learning rates")[1]
     text = text.split("\n### ")[0]
     assert "best mean validation ROC AUC, the best arm first" in text
-    assert "| sample masks 0.5 | learning rate 0.001 |" in text
-    assert "| minibatches of 400 | learning rate 0.01 |" in text
+    assert "| sample masks 0.5 | learning rate 0.001, the lowest tried |" in text
+    assert "| minibatches of 400 | learning rate 0.01, the highest tried |" in text
 
 
 def test_the_figure_against_p_has_a_line_for_each_kind_and_the_full_batch_across(preset):

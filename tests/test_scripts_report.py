@@ -179,7 +179,20 @@ def test_an_undeclared_experiment_is_shown_all_the_same(tmp_path):
 
 def test_the_chosen_setting_of_each_arm_is_named(text):
     tuning = text.split("### Choice of SGD's learning rate")[1].split("### ")[0]
-    assert "The best mean validation error: fine 0.5, coarse 0.9 (learning rate 0.01)" in tuning
+    best = "fine 0.5, coarse 0.9 (learning rate 0.01, the lowest tried)"
+    assert f"The best mean validation error: {best}" in tuning
+
+
+def test_a_chosen_setting_is_no_end_where_worse_ones_lie_on_both_sides(tmp_path):
+    def change(table):
+        lower = table["experiments"].eq("textures/tuning_sgd")
+        lower &= table["config.optimizer.lr"].eq("0.1")
+        lower = table[lower].assign(**{"config.optimizer.lr": "0.001"})
+        return pd.concat([table, lower.assign(id="lower" + lower["id"])])
+
+    tuning = make_report(without(tmp_path, change)).text.split("### Choice of SGD's")[1]
+    best = "fine 0.5, coarse 0.9 (learning rate 0.01), "
+    assert f"The best mean validation error: {best}" in tuning.split("### ")[0]
 
 
 def test_the_heat_map_shows_numbers_and_gaps(tmp_path):
