@@ -65,7 +65,8 @@ def _main(table: str, budget: str) -> Section:
         f"The relaxed AUC loss {BUDGETS[budget]}. The arms are the full batch, the full batch with "
         "sample masks, and minibatches of as many samples as the masks leave, stratified or not. "
         "Each arm has the learning rate, and the masks the probability, that validation chose on "
-        "other seeds (preset `tuning`).",
+        "other seeds (preset `tuning`), from a wider grid of rates than in a first version, which "
+        "had been run on these seeds and seen.",
         main=masks_samples,
         tests_claim=True,
         figures=(learning_curves,),
