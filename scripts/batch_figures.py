@@ -12,6 +12,7 @@ from scripts.sections import FigurePlan
 
 LEVEL = "full batch"
 RATE = "optimizer.lr"
+POSITIVES = "dataset.positive_fraction"
 
 
 def against_share(result: SectionResult) -> list[FigurePlan]:
@@ -38,6 +39,23 @@ def against_share(result: SectionResult) -> list[FigurePlan]:
     return [FigurePlan(name, caption, lambda: draw_lines(panels, metric, result.task))]
 
 
+def against_positives(result: SectionResult) -> list[FigurePlan]:
+    """Plan the metric against the share of positives, a line an arm."""
+    found = _lines(
+        result.comparisons, lambda one: one.arm.label, lambda one: one.arm.context.get(POSITIVES)
+    )
+    if not found:
+        return []
+    metric = result.section.metric
+    caption = (
+        f"Mean {metric.label} and its 95 % interval over the seeds against the share of positives "
+        "in the training set. Points of equal x are set side by side."
+    )
+    name = f"{result.section.slug}_against_positives"
+    panels = [Panel(POSITIVES, found)]
+    return [FigurePlan(name, caption, lambda: draw_lines(panels, metric, result.task))]
+
+
 def rates_by_kind(result: SectionResult) -> list[FigurePlan]:
     """Plan the metric against the learning rate: a panel a kind of arm, a line a share."""
     kinds = defaultdict(list)
@@ -45,7 +63,11 @@ def rates_by_kind(result: SectionResult) -> list[FigurePlan]:
         kinds[kind_of(one.arm.settings)].append(one)
     full = _lines(kinds.pop(LEVEL, []), lambda one: LEVEL, _rate)
     panels = [
-        Panel(RATE, [*full, *_lines(members, _share_in_words, _rate)], kind)
+        Panel(
+            RATE,
+            [*full, *_lines(sorted(members, key=_share_in_words), _share_in_words, _rate)],
+            kind,
+        )
         for kind, members in kinds.items()
     ]
     panels = [panel for panel in panels if panel.lines]
@@ -74,16 +96,8 @@ def _lines(
             points[label_of(one)][x] = one.final
     return [
         Line(label, tuple(sorted(line)), tuple(line[x] for x in sorted(line)))
-        for label, line in sorted(points.items(), key=_order)
+        for label, line in points.items()
     ]
-
-
-_KINDS = ("sample masks", "minibatches", "stratified minibatches")
-
-
-def _order(item: tuple[str, object]) -> tuple[int, str]:
-    label = item[0]
-    return (_KINDS.index(label) if label in _KINDS else len(_KINDS), label)
 
 
 def _share(one: Comparison) -> float | None:

@@ -41,7 +41,7 @@ def _survivors(
     task: str, name: str, p: dict[str, float], time: float, memory: float, why: str = ""
 ) -> list[Target]:
     """Give the bounds on time and memory of a step through survivors at one choice of p."""
-    kind = "peak memory" if len(p) > 1 else "bytes saved for the backward pass"
+    kind = "peak memory" if len(p) > 1 else "bytes kept for the backward pass"
     at = ", ".join(f"{key.replace('_', ' ')} = {value:g}" for key, value in p.items())
     bound = partial(Target, comparison=task, where=tuple(p.items()), why=why)
     return [

@@ -34,22 +34,31 @@ def _within(runs: tuple[frozenset[str], ...], other: tuple[frozenset[str], ...])
 def answer(claim: Claim, results: Sequence[SectionResult]) -> str:
     """Write the paragraph that answers the claim, and the table that it rests on."""
     tested = comparisons_that_test(results)
+    parts = [verdict_on(claim, tested)]
+    if tested:
+        parts += [task_note(shared_task(tested)), claim_table(tested)]
+    return "\n\n".join(filter(None, parts))
+
+
+def verdict_on(claim: Claim, tested: Sequence[Comparison]) -> str:
+    """Write what the comparisons say to the claim; a sentence each against baseline and rivals."""
     name = f"Claim {claim.letter}, that {claim.statement},"
     if not tested:
-        return f"**{name} is not tested by the finished runs of this preset.**"
+        return f"**{name} is not tested by the finished runs.**"
     groups: dict[str, list[Comparison]] = {}
     for one in tested:
         groups.setdefault(one.against, []).append(one)
     if len(groups) == 1:
-        text = f"**{name} {conclusion(claim, tested)}**"
-    else:
-        items = [
-            f"- **against {against or _baselines(group)} it {conclusion(claim, group)}**"
-            for against, group in groups.items()
-        ]
-        text = "\n".join([f"**{name.removesuffix(',')}:**\n", *items])
-    parts = [text, task_note(shared_task(tested)), claim_table(tested)]
-    return "\n\n".join(filter(None, parts))
+        return _emphasised(name, *conclusion(claim, tested))
+    items = [
+        f"- {_emphasised(f'against {against or _baselines(group)} it', *conclusion(claim, group))}"
+        for against, group in groups.items()
+    ]
+    return "\n".join([f"**{name.removesuffix(',')}:**\n", *items])
+
+
+def _emphasised(what: str, verdict: str, more: str) -> str:
+    return f"**{what} {verdict}** {more}".strip()
 
 
 def shared_task(compared: Iterable[Comparison]) -> str:
@@ -62,30 +71,30 @@ def _baselines(compared: Sequence[Comparison]) -> str:
     return listed(list(dict.fromkeys(f"“{one.baseline_label}”" for one in compared)))
 
 
-def conclusion(claim: Claim, tested: Sequence[Comparison]) -> str:
-    """Say what the comparisons show taken together.
+def conclusion(claim: Claim, tested: Sequence[Comparison]) -> tuple[str, str]:
+    """Say what the comparisons show taken together, and, if any gain, for whom.
 
     A gain or loss is counted where the 95 % interval of the paired difference excludes 0.
     """
     decided = [one for one in tested if one.gain is not None]
     if not decided:
-        return "cannot be answered yet: no comparison has two pairs."
+        return "cannot be answered yet: no comparison has two pairs.", ""
     gains = [one for one in decided if one.gain == 1]
     losses = [one for one in decided if one.gain == -1]
     total = f"{len(decided)} comparison{'s' * (len(decided) > 1)}"
     alone = "the one comparison " + ("made" if len(tested) == 1 else "with two pairs or more")
     if len(gains) == len(decided):
-        return f"holds in all of {total}." if len(decided) > 1 else f"holds in {alone}."
+        return f"holds in all of {total}." if len(decided) > 1 else f"holds in {alone}.", ""
     if len(losses) == len(decided):
-        return f"is reversed in all of {total}." if len(decided) > 1 else "is reversed."
+        return f"is reversed in all of {total}." if len(decided) > 1 else "is reversed.", ""
     if not gains:
         tail = f"; it is reversed in {len(losses)}." if losses else "."
-        return f"was not found in {f'any of {total}' if len(decided) > 1 else alone}{tail}"
+        return f"was not found in {f'any of {total}' if len(decided) > 1 else alone}{tail}", ""
     tail = f", is reversed in {len(losses)}" if losses else ""
     text = f"holds in {len(gains)} of {total}{tail}, and was not found in the others."
     if len(gains) + len(losses) == len(decided):
         text = f"holds in {len(gains)} of {total} and is reversed in the others."
-    return f"{text} {_whose_gain(claim, decided)}".strip()
+    return text, _whose_gain(claim, decided)
 
 
 def claim_table(tested: Sequence[Comparison]) -> str:
@@ -111,7 +120,7 @@ def _whose_gain(claim: Claim, decided: Sequence[Comparison]) -> str:
     """Name the nets and optimizers that have the gain, and say what is known of the others.
 
     Baselines leave unequal amounts to gain: so what counts is the share of that amount, and for
-    the others whether their intervals exclude the smallest share that was found.
+    the others whether their intervals exclude even the low end of the gains' intervals.
     """
     gains = [one for one in decided if one.gain == 1]
     having = list(dict.fromkeys(_net_and_optimizer(one) for one in gains))
@@ -126,10 +135,13 @@ def _whose_gain(claim: Claim, decided: Sequence[Comparison]) -> str:
     only = " only" if any(_net_and_optimizer(one) not in having for one in decided) else ""
     smallest = min(gains, key=lambda one: one.gained_share)
     metric = smallest.section.metric
-    share = f"{'at least ' * (len(gains) > 1)}{100 * smallest.gained_share:.0f} %"
+    several = len(gains) > 1
+    share = f"{'at least ' * several}{100 * smallest.gained_share:.0f} %"
+    least = min(one.least_share for one in gains)
+    from_ = f"{'intervals' if several else 'interval'} from {100 * least:.2g} % on"
     found = (
-        f"{claim.gain}, {share} of the way from the baseline's {metric.label} to {metric.best:g}, "
-        f"was found with {listed(having)}{only}."
+        f"{claim.gain}, {share} of the way from the baseline's {metric.label} to {metric.best:g} "
+        f"({from_}), was found with {listed(having)}{only}."
     )
     return " ".join([found, *(_not_found(*other, gains) for other in others.items())])
 
@@ -139,8 +151,8 @@ def _net_and_optimizer(one: Comparison) -> str:
 
 
 def _not_found(name: str, group: Sequence[Comparison], gains: Sequence[Comparison]) -> str:
-    """Say whether the intervals exclude the smallest of ``gains``, and whether there is room."""
-    share = min(one.gained_share for one in gains)
+    """Say whether the intervals exclude the low end of ``gains``, and whether there is room."""
+    share = min(one.least_share for one in gains)
     excluded = [one for one in group if not one.allows(share)]
     text = "neither found nor excluded"
     if len(excluded) == len(group):
@@ -153,12 +165,7 @@ def _not_found(name: str, group: Sequence[Comparison], gains: Sequence[Compariso
     room = (
         f"; its baseline leaves {listed(left)} to gain, less than the {amount:.{decimals}f} found"
     )
-    return f"With {name} as large a share is {text}{room if left else ''}."
-
-
-def short_verdict(one: Comparison) -> str:
-    """Give the verdict without the interval, where the interval stands beside it."""
-    return one.verdict.split(" (")[0]
+    return f"With {name} a share of {100 * share:.2g} % is {text}{room if left else ''}."
 
 
 def _row(one: Comparison, task_named: bool) -> list[str]:
@@ -172,6 +179,6 @@ def _row(one: Comparison, task_named: bool) -> list[str]:
         with_interval(one.final, decimals),
         with_interval(one.baseline_final, decimals),
         difference_with_interval(one.difference, decimals),
-        short_verdict(one),
+        one.verdict,
         one.task if task_named else "",
     ]

@@ -10,6 +10,7 @@ import pandas as pd
 from scripts.arms import Arm, baseline_of, split_into_arms
 from scripts.costs import Cost
 from scripts.intervals import Interval, paired_differences, per_seed, t_interval, verdict
+from scripts.labels import joined_tasks
 from scripts.results_table import of_experiment
 from scripts.sections import Section
 
@@ -58,7 +59,7 @@ class Comparison:
             return "no finished run"
         if self.difference is None:
             return "no baseline"
-        return verdict(self.difference, self.section.metric.noun, self.section.metric.decimals)
+        return verdict(self.difference, self.section.metric.noun)
 
     @property
     def gain(self) -> int | None:
@@ -85,12 +86,20 @@ class Comparison:
         """Give the mean gain as a share of the room for it; NaN where there is none."""
         return self.gained / self.room if self.room else math.nan
 
+    @property
+    def least_share(self) -> float:
+        """Give the low end of the gain's interval as a share of the room for it."""
+        return self._gain_ends[0] / self.room if self.room else math.nan
+
     def allows(self, share: float) -> bool:
         """Tell whether the interval of the difference reaches a gain of this share of the room."""
-        if self.difference is None:
-            return True
-        ends = map(self._gain_of, (self.difference.low, self.difference.high))
-        return self.room > 0 and max(ends) >= share * self.room
+        reaches = self._gain_ends[1] >= share * self.room
+        return self.difference is None or (self.room > 0 and reaches)
+
+    @property
+    def _gain_ends(self) -> list[float]:
+        difference = self.difference or t_interval([])
+        return sorted(self._gain_of(end) for end in (difference.low, difference.high))
 
     def _gain_of(self, difference: float) -> float:
         return -difference if self.section.metric.lower_is_better else difference
@@ -162,7 +171,7 @@ class SectionResult:
     @cached_property
     def task(self) -> str:
         """Give what must be said of all numbers of the section."""
-        return "; ".join(dict.fromkeys(one.task for one in self.comparisons if one.task))
+        return joined_tasks(one.task for one in self.comparisons)
 
     @cached_property
     def hardware(self) -> list[str]:

@@ -87,7 +87,7 @@ def paired_differences(arm: pd.DataFrame, baseline: pd.DataFrame, column: str) -
     return (both["arm"] - both["baseline"]).groupby(level="config.seed").mean()
 
 
-def verdict(difference: Interval, noun: str = "error", decimals: int = 3) -> str:
+def verdict(difference: Interval, noun: str = "error") -> str:
     """Say in words what the interval of a paired difference shows."""
     if difference.n == 0:
         return "no pairs"
@@ -95,8 +95,7 @@ def verdict(difference: Interval, noun: str = "error", decimals: int = 3) -> str
         return "one pair: undecided"
     if difference.excludes_zero:
         return f"{'lower' if difference.high < 0 else 'higher'} {noun}"
-    low, high = signed(difference.low, decimals), signed(difference.high, decimals)
-    return f"no difference found (interval {low} to {high})"
+    return "no difference found"
 
 
 def signed(value: float, decimals: int = 3) -> str:

@@ -1,6 +1,7 @@
 """Name arms and settings in words that a reader of a table understands."""
 
 from collections.abc import Iterable, Sequence
+from itertools import chain
 from typing import Any
 
 from scripts.results_table import ABSENT
@@ -213,3 +214,15 @@ def _setting_label(arm: Settings, shown: Sequence[str]) -> str:
             keys.append(key.removesuffix("_target_") + always)
     words = [setting_in_words(key, arm[key]) for key in dict.fromkeys(keys) if key in arm]
     return ", ".join(filter(None, words))
+
+
+def joined_tasks(tasks: Iterable[str]) -> str:
+    """Join what must be said of several arms; what all of them share is said once, at the end.
+
+    >>> joined_tasks(["10 positives, small images", "20 positives, small images", ""])
+    '10 positives; 20 positives; small images'
+    """
+    parts = [task.split(", ") for task in dict.fromkeys(tasks) if task]
+    shared = [part for part in chain(*parts[:1]) if all(part in each for each in parts)]
+    own = [", ".join(part for part in each if part not in shared) for each in parts]
+    return "; ".join(filter(None, [*own, ", ".join(shared)]))

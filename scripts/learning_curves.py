@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from scripts import style
 from scripts.arms import Arm
 from scripts.comparison import SectionResult
-from scripts.evaluations import average
+from scripts.evaluations import are_late, average
 from scripts.intervals import t_interval
 from scripts.sections import FigurePlan
 
@@ -35,6 +35,8 @@ def learning_curves(result: SectionResult) -> list[FigurePlan]:
         "the seeds and, shaded, its 95 % interval. Single evaluations scatter; the table's "
         f"value is {average(result)}."
     )
+    if are_late(result):
+        caption += " The evaluations lie in the last tenth of training only."
     return [
         FigurePlan(f"{result.section.slug}_learning_curves", caption, lambda: _draw(result, rows))
     ]
@@ -69,7 +71,7 @@ def _draw(result: SectionResult, rows: dict[str, list[Arm]]) -> Figure:
     handles = [style.line_handle(styles[name]) for name in names]
     style.legend_below(drawn, handles, names)
     if result.task:
-        drawn.suptitle(result.task)
+        style.title(drawn, result.task)
     return drawn
 
 

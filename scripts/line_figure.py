@@ -14,11 +14,21 @@ from scripts.intervals import Interval
 from scripts.sections import Metric
 
 MOST_BANDS = 3
+_LABELS_HEIGHT = 30
+"""Points below the axes for the numbers and the name of x."""
+
 SHARE = "share"
-SCALES = {"optimizer.lr": "log", "dataset.train": "log", "width": "log", SHARE: "logit"}
+SCALES = {
+    "optimizer.lr": "log",
+    "dataset.train": "log",
+    "dataset.positive_fraction": "log",
+    "width": "log",
+    SHARE: "logit",
+}
 AXES = {
     "optimizer.lr": "learning rate",
     "dataset.train": "training images",
+    "dataset.positive_fraction": "share of positives",
     SHARE: "p: share of the samples that an update does without",
 }
 
@@ -61,7 +71,7 @@ def draw_lines(panels: Sequence[Panel], metric: Metric, title: str = "") -> Figu
         axes.set_axis_off()
     style.keep_within(grid[0], metric.bounds)
     if title:
-        drawn.suptitle(title)
+        style.title(drawn, title)
     return drawn
 
 
@@ -91,9 +101,10 @@ def _panel(axes: Axes, key: str, group: Sequence[Line], bands: bool) -> None:
         handles = [style.line_handle(look) for look in style.line_styles(len(group))]
         columns = 2 if max(len(line.label) for line in group) < 20 else 1
         names = [line.label for line in group]
+        below = ScaledTranslation(0, -_LABELS_HEIGHT / 72, axes.figure.dpi_scale_trans)
         axes.legend(
-            handles, names, loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=columns,
-            handlelength=3,
+            handles, names, loc="upper center", bbox_to_anchor=(0.5, 0.0), ncols=columns,
+            handlelength=3, bbox_transform=axes.transAxes + below,
         )  # fmt: skip
 
 

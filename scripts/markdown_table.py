@@ -35,9 +35,18 @@ def with_interval(interval: Interval, decimals: int = 3) -> str:
 
 
 def difference_with_interval(interval: Interval | None, decimals: int = 3) -> str:
-    """Write a paired difference with its sign, interval and number of pairs."""
+    """Write a paired difference with its sign, interval and number of pairs.
+
+    It has as many decimals as it takes to show that 0 lies outside, where it does.
+
+    >>> difference_with_interval(Interval(0.01, 0.0002, 0.0198, 5))
+    '+0.0100 [+0.0002, +0.0198], 5 pairs'
+    """
     if interval is None or interval.n == 0:
         return GAP
+    nearest = min(abs(interval.low), abs(interval.high))
+    while interval.excludes_zero and nearest < 0.5 * 10**-decimals:
+        decimals += 1
     mean = signed(interval.mean, decimals)
     if not interval.defined:
         return f"{mean} (one pair)"

@@ -3,7 +3,7 @@
 from functools import partial
 
 from scripts.batch_arms import FULL_BATCH, RIVALS, arm_name, masks_samples
-from scripts.batch_figures import against_share, rates_by_kind
+from scripts.batch_figures import against_positives, against_share, rates_by_kind
 from scripts.labels import Settings
 from scripts.learning_curves import learning_curves
 from scripts.natural_images import cifar_task
@@ -93,7 +93,7 @@ def _images(budget: str) -> Section:
         "runs are the same under both. Cross-entropy stands beside, as a loss that decomposes.",
         main=masks_samples,
         tests_claim=True,
-        figures=(learning_curves,),
+        figures=(against_positives,),
     )
 
 

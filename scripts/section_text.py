@@ -169,6 +169,9 @@ def _what_the_numbers_are(result: SectionResult) -> str:
         where = " of the same setting" if any(result.contexts) else ""
         names = " or ".join(sorted(baselines))
         text += f" Differences are to “{names}”{where}, over the seeds that both have."
+    low, high = metric.bounds
+    if any(one.final.low < low or one.final.high > high for one in result.comparisons):
+        text += " Intervals of few seeds that differ much reach beyond values that can occur."
     return text
 
 
@@ -192,16 +195,14 @@ def _what_the_costs_are(result: SectionResult) -> str:
 
 def _varying(result: SectionResult) -> str:
     settings = settings_of(result.runs)
-    keys = [key for key in varying_keys(settings) if not key.startswith("masks.")]
-    if result.section.name:  # which says what else is under test
-        context = {key for arm in result.arms for key in arm.context}
-        keys = [key for key in keys if key in context]
+    context = {key for arm in result.arms for key in arm.context}
+    keys = [key for key in varying_keys(settings) if key in context]
     if not keys:
         return ""
     values = [
         f"`{key}` ({listed(sorted({in_words(row.get(key)) for row in settings}))})" for key in keys
     ]
-    return f"Besides masks and seeds, these settings vary: {', '.join(values)}."
+    return f"Besides what is under test, and seeds, these settings vary: {', '.join(values)}."
 
 
 def _skipped(result: SectionResult) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from itertools import cycle, islice
 from pathlib import Path
+from textwrap import wrap
 from typing import Any
 
 import matplotlib
@@ -69,6 +70,11 @@ def save(draw: Callable[[], Figure], folder: Path, name: str) -> None:
             metadata={"CreationDate": None, "Creator": None, "Producer": None},
         )
         drawn.savefig(folder / f"{name}.png", metadata={"Software": None})
+
+
+def title(drawn: Figure, text: str) -> None:
+    """Put a title above all panels, in as many lines as it takes."""
+    drawn.suptitle("\n".join(wrap(text, int(14 * drawn.get_figwidth()))))
 
 
 def legend_below(drawn: Figure, handles: list[Any], texts: list[str]) -> None:

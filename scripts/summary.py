@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from scripts.chapters import CHAPTERS, compare_sections
-from scripts.claims import distinct, setting_name, shared_task, short_verdict
+from scripts.claims import distinct, setting_name, shared_task, verdict_on
 from scripts.comparison import Comparison
 from scripts.markdown_table import difference_with_interval, listed, markdown_table, with_interval
 from scripts.results_table import read_curves, read_runs
@@ -20,10 +20,10 @@ BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
 
 
 def summary(results: Path) -> str:
-    """Write a table for each claim: one row for each main comparison of every preset.
+    """Write, for each claim, what all presets say to it, and a row for each main comparison.
 
     A comparison that several presets hold is given once, with the command of the smallest; those
-    with rivals are given for the smallest preset alone.
+    with rivals are given where they test a claim.
     """
     presets = sorted(results.glob("*/runs.csv"), key=lambda table: (table.stat().st_size, table))
     found = [
@@ -34,7 +34,7 @@ def summary(results: Path) -> str:
     kept = [
         one
         for one in distinct(one for one, _ in found)
-        if not one.against or names[one.runs_compared] == smallest
+        if not one.against or one.section.tests_claim
     ]
     if not kept:
         return "No main comparison has finished runs yet."
@@ -96,22 +96,27 @@ def _claim_summary(
 ) -> str:
     """Write the comparisons of a chapter; what holds for all of them stands above the tables.
 
-    Each preset has a table with its command, and those beyond the smallest are folded.
+    Each preset has a table with its command, and those beyond the smallest are folded; what stands
+    beside the claim without testing it has a table of its own.
     """
     shared = shared_task(one for one, _ in compared)
-    claim = chapter.claim
-    about = f"**Claim {claim.letter}**, that {claim.statement}:" if claim else f"{chapter.title}:"
-    parts = [" ".join(filter(None, [about, task_note(shared)]))]
-    for preset in dict.fromkeys(preset for _, preset in compared):
-        own = [one for one, name in compared if name == preset]
+    tested = [one for one, _ in compared if one.section.tests_claim]
+    about = verdict_on(chapter.claim, tested) if chapter.claim else f"{chapter.title}:"
+    parts = [about, task_note(shared)]
+    groups: dict[tuple[str, bool], list[Comparison]] = {}
+    for one, preset in compared:
+        aside = chapter.claim is not None and not one.section.tests_claim
+        groups.setdefault((preset, aside), []).append(one)
+    for (preset, aside), own in groups.items():
         table = _table(own, task_named=not shared)
         command = f"make reproduce-paper PRESET={preset}"
         if preset == smallest:
             parts.append(f"By `{command}`:\n\n{table}")
         else:
-            title = f"{len(own)} comparisons by <code>{command}</code>"
+            noun = f"comparison{'s' * (len(own) > 1)}{' beside the claim' * aside}"
+            title = f"{len(own)} {noun} by <code>{command}</code>"
             parts.append(f"<details><summary>{title}</summary>\n\n{table}\n\n</details>")
-    return "\n\n".join(parts)
+    return "\n\n".join(filter(None, parts))
 
 
 def _table(compared: Sequence[Comparison], task_named: bool) -> str:
@@ -131,7 +136,7 @@ def _row(one: Comparison, task_named: bool) -> list[str]:
         with_interval(one.final, decimals),
         with_interval(one.baseline_final, decimals),
         difference_with_interval(one.difference, decimals),
-        short_verdict(one),
+        one.verdict,
     ]
 
 

@@ -1,12 +1,13 @@
 """The chapters on losses that do not decompose and on natural images, on made-up runs."""
 
 from io import StringIO
+from shutil import copytree
 
 import pandas as pd
 import pytest
 
 from scripts.against_p import against_images
-from scripts.batch_figures import against_share, rates_by_kind
+from scripts.batch_figures import against_positives, against_share, rates_by_kind
 from scripts.chapters import CHAPTERS, compare_sections, section_of
 from scripts.labels import setting_labels
 from scripts.learning_curves import learning_curves
@@ -145,6 +146,26 @@ def test_the_figure_against_p_has_a_line_for_each_kind_and_the_full_batch_across
         "cross-entropy, minibatches",
     ]
     assert [tick.get_text() for tick in axes.get_xticklabels()] == ["0.5", "0.9"]
+
+
+def test_the_figure_against_positives_has_a_line_for_each_arm(tmp_path, preset):
+    def change(table):
+        few = table[table["experiments"].str.contains("auc/digits_updates")]
+        many = few.assign(id="m" + few["id"], **{"config.dataset.positive_fraction": 0.1})
+        return pd.concat([few, many]).assign(experiments="auc/cifar_updates")
+
+    copy = tmp_path / "copy"
+    copytree(preset, copy)
+    change(pd.read_csv(copy / "runs.csv")).to_csv(copy / "runs.csv", index=False)
+    (plan,) = against_positives(result(copy, "auc/cifar_updates"))
+    (axes,) = plan.draw().axes
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == [
+        "full batch",
+        "sample masks 0.5",
+        "minibatches of 400",
+        "stratified minibatches of 400",
+    ]
+    assert [tick.get_text() for tick in axes.get_xticklabels()] == ["0.01", "0.1"]
 
 
 def test_learning_rates_are_drawn_for_each_kind(preset):

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import pandas as pd
 import pytest
 
-from scripts.claims import conclusion, distinct
+from scripts import claims
+from scripts.claims import distinct
 from scripts.comparison import Comparison
 from scripts.intervals import Interval, t_interval
 from scripts.sections import TEST_AUC, Claim, Section
@@ -44,6 +45,10 @@ def compared(low, high, net="Net", baseline=0.5, section=ERROR, optimizer="Adam"
     )
 
 
+def conclusion(claim, tested):
+    return " ".join(claims.conclusion(claim, tested)).strip()
+
+
 GAIN, NONE, LOSS = compared(-0.15, -0.05), compared(-0.05, 0.05), compared(0.05, 0.15)
 UNDECIDED = compared(math.nan, math.nan)
 
@@ -71,29 +76,29 @@ def test_the_answer_says_what_was_found(tested, words):
 
 
 def test_a_gain_of_one_net_is_said_to_be_its_own():
-    text = conclusion(CLAIM, [GAIN, compared(-0.05, 0.05, "Large")])
+    text = conclusion(CLAIM, [GAIN, compared(-0.04, 0.05, "Large")])
     assert text.endswith(
-        "The gain, 20 % of the way from the baseline's test error to 0, was found with Net under "
-        "Adam only. With Large under Adam as large a share is excluded."
+        "The gain, 20 % of the way from the baseline's test error to 0 (interval from 10 % on), "
+        "was found with Net under Adam only. With Large under Adam a share of 10 % is excluded."
     )
 
 
 def test_where_a_net_that_gains_elsewhere_does_not_is_said():
     text = conclusion(CLAIM, [GAIN, NONE])
-    assert "was found with Net under Adam. With Net under Adam in “Made” as large a share" in text
+    assert "was found with Net under Adam. With Net under Adam in “Made” a share of 10 %" in text
     assert "only" not in conclusion(CLAIM, [GAIN, NONE, compared(-0.15, -0.05, "Large")])
 
 
 def test_a_net_whose_interval_holds_the_gain_of_another_is_left_open():
     text = conclusion(CLAIM, [GAIN, compared(-1.8, 1.8, "Large")])
-    assert text.endswith("With Large under Adam as large a share is neither found nor excluded.")
+    assert text.endswith("With Large under Adam a share of 10 % is neither found nor excluded.")
 
 
 def test_gains_are_compared_as_shares_of_what_the_baseline_leaves():
-    """A fifth of 0.1 is 0.02, which the first interval reaches and the second does not."""
-    others = [compared(low, 0.03, "Large", baseline=0.1) for low in (-0.03, -0.01)]
+    """A tenth of 0.1 is 0.01, which the first interval reaches and the second does not."""
+    others = [compared(low, 0.03, "Large", baseline=0.1) for low in (-0.03, -0.005)]
     text = conclusion(CLAIM, [GAIN, *others[:1]])
-    assert "as large a share is neither found nor excluded." in text
+    assert "a share of 10 % is neither found nor excluded." in text
     text = conclusion(CLAIM, [GAIN, *others])
     assert "is excluded in 1 of 2 comparisons, neither found nor excluded in the others." in text
     text = conclusion(CLAIM, [GAIN, compared(-0.15, -0.11), *others[1:]])
@@ -103,23 +108,26 @@ def test_gains_are_compared_as_shares_of_what_the_baseline_leaves():
 def test_the_share_of_an_auc_is_that_of_the_way_to_one():
     gain, other = (
         compared(0.05, 0.15, baseline=0.8, section=AUC),
-        compared(-0.05, 0.02, "Large", baseline=0.95, section=AUC),
+        compared(-0.05, 0.01, "Large", baseline=0.95, section=AUC),
     )
     text = conclusion(CLAIM, [gain, other])
-    assert "50 % of the way from the baseline's test ROC AUC to 1, was found" in text
-    assert "With Large under Adam as large a share is excluded; its baseline leaves 0.050" in text
+    assert (
+        "50 % of the way from the baseline's test ROC AUC to 1 (interval from 25 % on), was found"
+        in text
+    )
+    assert "With Large under Adam a share of 25 % is excluded; its baseline leaves 0.050" in text
 
 
 def test_a_baseline_that_leaves_less_than_was_gained_is_named():
-    text = conclusion(CLAIM, [GAIN, compared(-0.01, 0.03, "Large", baseline=0.06)])
+    text = conclusion(CLAIM, [GAIN, compared(-0.005, 0.03, "Large", baseline=0.06)])
     assert "excluded; its baseline leaves 0.060 to gain, less than the 0.100 found." in text
     text = conclusion(CLAIM, [GAIN, compared(-0.01, 0.03, "Large", baseline=0.0)])
     assert "is excluded; its baseline leaves 0.000 to gain" in text
 
 
 def test_one_net_under_two_optimizers_counts_as_two():
-    text = conclusion(CLAIM, [GAIN, compared(-0.05, 0.05, optimizer="SGD")])
-    assert "with Net under Adam only. With Net under SGD as large a share is excluded." in text
+    text = conclusion(CLAIM, [GAIN, compared(-0.04, 0.05, optimizer="SGD")])
+    assert "with Net under Adam only. With Net under SGD a share of 10 % is excluded." in text
 
 
 def test_comparisons_within_another_are_left_out():

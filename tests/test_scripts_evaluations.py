@@ -42,7 +42,8 @@ def test_the_number_of_evaluations_is_that_of_the_runs(epochs, evaluations, word
     assert average(made) == words
     assert f"test error is {words}, training error" in section_text(made, [])
     (figure,) = learning_curves(made)
-    assert figure.caption.endswith(f"the table's value is {words}.")
+    assert f"the table's value is {words}." in figure.caption
+    assert figure.caption.endswith("tenth of training only.") == are_late(made)
 
 
 def test_unequal_numbers_of_evaluations_and_unknown_ones_are_named():

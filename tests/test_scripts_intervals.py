@@ -104,7 +104,7 @@ def test_runs_without_a_value_make_no_pair():
     [
         (Interval(-0.1, -0.15, -0.05, 5), "lower error"),
         (Interval(0.1, 0.05, 0.15, 5), "higher error"),
-        (Interval(0.01, -0.02, 0.04, 5), "no difference found (interval −0.020 to +0.040)"),
+        (Interval(0.01, -0.02, 0.04, 5), "no difference found"),
         (Interval(0.1, math.nan, math.nan, 1), "one pair: undecided"),
         (Interval(math.nan, math.nan, math.nan, 0), "no pairs"),
     ],
