@@ -1,5 +1,6 @@
 """Answer a chapter's claim from its comparisons: it holds, was not found, or is reversed."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from scripts.comparison import Comparison, SectionResult
@@ -12,6 +13,9 @@ from scripts.markdown_table import (
 )
 from scripts.section_text import task_note
 from scripts.sections import Claim
+
+_MOST_NAMED = 2
+"""Comparisons without a gain that are named one by one, of a net that gains in others."""
 
 
 def comparisons_that_test(results: Sequence[SectionResult]) -> list[Comparison]:
@@ -124,12 +128,14 @@ def _whose_gain(claim: Claim, decided: Sequence[Comparison]) -> str:
     """
     gains = [one for one in decided if one.gain == 1]
     having = list(dict.fromkeys(_net_and_optimizer(one) for one in gains))
+    without = [one for one in decided if one.gain != 1]
+    count = Counter(_net_and_optimizer(one) for one in without)
     others: dict[str, list[Comparison]] = {}
-    for one in decided:
-        if one.gain != 1:
-            name = _net_and_optimizer(one)
-            name += f" in “{where(one)}”" if name in having else ""
-            others.setdefault(name, []).append(one)
+    for one in without:
+        name = _net_and_optimizer(one)
+        if name in having:
+            name += f" in “{where(one)}”" if count[name] <= _MOST_NAMED else " elsewhere"
+        others.setdefault(name, []).append(one)
     if not others:
         return ""
     only = " only" if any(_net_and_optimizer(one) not in having for one in decided) else ""

@@ -89,6 +89,14 @@ def test_where_a_net_that_gains_elsewhere_does_not_is_said():
     assert "only" not in conclusion(CLAIM, [GAIN, NONE, compared(-0.15, -0.05, "Large")])
 
 
+def test_many_such_comparisons_are_counted():
+    text = conclusion(CLAIM, [GAIN, NONE, NONE, compared(-0.04, 0.05)])
+    assert text.endswith(
+        "With Net under Adam elsewhere a share of 10 % is excluded in 1 of 3 comparisons, neither "
+        "found nor excluded in the others."
+    )
+
+
 def test_a_net_whose_interval_holds_the_gain_of_another_is_left_open():
     text = conclusion(CLAIM, [GAIN, compared(-1.8, 1.8, "Large")])
     assert text.endswith("With Large under Adam a share of 10 % is neither found nor excluded.")
