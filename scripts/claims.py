@@ -128,28 +128,42 @@ def _whose_gain(claim: Claim, decided: Sequence[Comparison]) -> str:
     """
     gains = [one for one in decided if one.gain == 1]
     having = list(dict.fromkeys(_net_and_optimizer(one) for one in gains))
+    others = _without_gain(decided, having)
+    if not others:
+        return ""
+    only = " only" if any(_net_and_optimizer(one) not in having for one in decided) else ""
+    found = f"{claim.gain}, {_size(gains)}, was found with {listed(having)}{only}."
+    return " ".join([found, *(_not_found(*other, gains) for other in others.items())])
+
+
+def _without_gain(
+    decided: Sequence[Comparison], having: Sequence[str]
+) -> dict[str, list[Comparison]]:
+    """Group the comparisons without a gain by net and optimizer; by place where these gain too."""
     without = [one for one in decided if one.gain != 1]
     count = Counter(_net_and_optimizer(one) for one in without)
-    others: dict[str, list[Comparison]] = {}
+    groups: dict[str, list[Comparison]] = {}
     for one in without:
         name = _net_and_optimizer(one)
         if name in having:
             name += f" in “{where(one)}”" if count[name] <= _MOST_NAMED else " elsewhere"
-        others.setdefault(name, []).append(one)
-    if not others:
-        return ""
-    only = " only" if any(_net_and_optimizer(one) not in having for one in decided) else ""
-    smallest = min(gains, key=lambda one: one.gained_share)
-    metric = smallest.section.metric
+        groups.setdefault(name, []).append(one)
+    return groups
+
+
+def _size(gains: Sequence[Comparison]) -> str:
+    """Say how large the smallest gain is, as a share of what there was to gain."""
+    metric = gains[0].section.metric
     several = len(gains) > 1
-    share = f"{'at least ' * several}{100 * smallest.gained_share:.0f} %"
-    least = min(one.least_share for one in gains)
-    from_ = f"{'intervals' if several else 'interval'} from {100 * least:.2g} % on"
-    found = (
-        f"{claim.gain}, {share} of the way from the baseline's {metric.label} to {metric.best:g} "
-        f"({from_}), was found with {listed(having)}{only}."
+    share = 100 * min(one.gained_share for one in gains)
+    return (
+        f"{'at least ' * several}{share:.0f} % of the way from the baseline's {metric.label} to "
+        f"{metric.best:g} (interval{'s' * several} from {100 * _least_share(gains):.2g} % on)"
     )
-    return " ".join([found, *(_not_found(*other, gains) for other in others.items())])
+
+
+def _least_share(gains: Sequence[Comparison]) -> float:
+    return min(one.least_share for one in gains)
 
 
 def _net_and_optimizer(one: Comparison) -> str:
@@ -158,7 +172,7 @@ def _net_and_optimizer(one: Comparison) -> str:
 
 def _not_found(name: str, group: Sequence[Comparison], gains: Sequence[Comparison]) -> str:
     """Say whether the intervals exclude the low end of ``gains``, and whether there is room."""
-    share = min(one.least_share for one in gains)
+    share = _least_share(gains)
     excluded = [one for one in group if not one.allows(share)]
     text = "neither found nor excluded"
     if len(excluded) == len(group):
