@@ -10,7 +10,7 @@ from scripts import labels
 from scripts.arms import settings_of, sort_key, varying_keys
 from scripts.comparison import SectionResult
 from scripts.intervals import per_seed, t_interval
-from scripts.line_figure import MOST_BANDS, Line, Panel, draw_lines
+from scripts.line_figure import MOST_BANDS, Line, Panel, line_plans
 from scripts.results_table import ABSENT, CONFIG, finished
 from scripts.sections import FigurePlan, Metric
 
@@ -35,21 +35,11 @@ def against_images(result: SectionResult) -> list[FigurePlan]:
 
 
 def _plans(result: SectionResult, keys: Sequence[str], name: str, of_what: str) -> list[FigurePlan]:
-    metric = result.section.metric
-    panels = [Panel(key, lines(result.runs, key, metric)) for key in keys]
+    panels = [Panel(key, lines(result.runs, key, result.section.metric)) for key in keys]
     panels = [panel for panel in panels if panel.lines]
-    if not panels:
-        return []
-    caption = f"Mean {metric.label} and its 95 % interval over the seeds against {of_what}."
-    if max(len(panel.lines) for panel in panels) > MOST_BANDS:
-        caption += " Points of equal x are set side by side."
-    return [
-        FigurePlan(
-            f"{result.section.slug}_against_{name}",
-            caption,
-            lambda: draw_lines(panels, metric, title=result.task),
-        )
-    ]
+    beside = any(len(panel.lines) > MOST_BANDS for panel in panels)
+    against = f"{of_what}.{' Points of equal x are set side by side.' * beside}"
+    return line_plans(result, name, panels, against)
 
 
 def p_keys(runs: pd.DataFrame) -> list[str]:

@@ -7,7 +7,7 @@ from scripts.batch_arms import kind_of, share_left_out
 from scripts.comparison import Comparison, SectionResult
 from scripts.intervals import Interval
 from scripts.labels import in_words
-from scripts.line_figure import SHARE, Line, Panel, draw_lines
+from scripts.line_figure import SHARE, Line, Panel, line_plans
 from scripts.sections import FigurePlan
 
 LEVEL = "full batch"
@@ -27,16 +27,11 @@ def against_share(result: SectionResult) -> list[FigurePlan]:
         ]
         if found:
             panels.append(Panel(SHARE, [*level, *found], context))
-    if not panels:
-        return []
-    metric = result.section.metric
-    caption = (
-        f"Mean {metric.label} and its 95 % interval over the seeds against p: the probability of a "
-        "sample mask, and for minibatches the share of the set that is not in one. The full batch "
-        "is drawn across."
+    against = (
+        "p: the probability of a sample mask, and for minibatches the share of the set that is not "
+        "in one. The full batch is drawn across."
     )
-    name = f"{result.section.slug}_against_p"
-    return [FigurePlan(name, caption, lambda: draw_lines(panels, metric, result.task))]
+    return line_plans(result, "p", panels, against)
 
 
 def against_positives(result: SectionResult) -> list[FigurePlan]:
@@ -44,16 +39,9 @@ def against_positives(result: SectionResult) -> list[FigurePlan]:
     found = _lines(
         result.comparisons, lambda one: one.arm.label, lambda one: one.arm.context.get(POSITIVES)
     )
-    if not found:
-        return []
-    metric = result.section.metric
-    caption = (
-        f"Mean {metric.label} and its 95 % interval over the seeds against the share of positives "
-        "in the training set. Points of equal x are set side by side."
-    )
-    name = f"{result.section.slug}_against_positives"
-    panels = [Panel(POSITIVES, found)]
-    return [FigurePlan(name, caption, lambda: draw_lines(panels, metric, result.task))]
+    panels = [Panel(POSITIVES, found)] if found else []
+    against = "the share of positives in the training set. Points of equal x are set side by side."
+    return line_plans(result, "positives", panels, against)
 
 
 def rates_by_kind(result: SectionResult) -> list[FigurePlan]:
@@ -71,16 +59,11 @@ def rates_by_kind(result: SectionResult) -> list[FigurePlan]:
         for kind, members in kinds.items()
     ]
     panels = [panel for panel in panels if panel.lines]
-    if not panels:
-        return []
-    metric = result.section.metric
-    caption = (
-        f"Mean {metric.label} and its 95 % interval over the seeds against the learning rate, for "
-        "every kind of arm and share p of the samples that an update does without. Points of equal "
-        "x are set side by side."
+    against = (
+        "the learning rate, for every kind of arm and share p of the samples that an update does "
+        "without. Points of equal x are set side by side."
     )
-    name = f"{result.section.slug}_against_learning_rate"
-    return [FigurePlan(name, caption, lambda: draw_lines(panels, metric, result.task))]
+    return line_plans(result, "learning_rate", panels, against)
 
 
 def _lines(

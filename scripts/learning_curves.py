@@ -70,8 +70,7 @@ def _draw(result: SectionResult, rows: dict[str, list[Arm]]) -> Figure:
         style.keep_within(row[0], metric.bounds)
     handles = [style.line_handle(styles[name]) for name in names]
     style.legend_below(drawn, handles, names)
-    if result.task:
-        style.title(drawn, result.task)
+    style.title(drawn, result.task)
     return drawn
 
 

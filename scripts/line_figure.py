@@ -10,8 +10,9 @@ from matplotlib.figure import Figure
 from matplotlib.transforms import ScaledTranslation
 
 from scripts import style
+from scripts.comparison import SectionResult
 from scripts.intervals import Interval
-from scripts.sections import Metric
+from scripts.sections import FigurePlan, Metric
 
 MOST_BANDS = 3
 _LABELS_HEIGHT = 30
@@ -51,6 +52,26 @@ class Panel:
     title: str = ""
 
 
+def line_plans(
+    result: SectionResult, name: str, panels: Sequence[Panel], against: str
+) -> list[FigurePlan]:
+    """Plan the panels as one figure of a section, none without panels.
+
+    ``against`` ends the caption: what the metric is drawn against, and what else is to be said.
+    """
+    if not panels:
+        return []
+    metric = result.section.metric
+    caption = f"Mean {metric.label} and its 95 % interval over the seeds against {against}"
+    return [
+        FigurePlan(
+            f"{result.section.slug}_against_{name}",
+            caption,
+            lambda: draw_lines(panels, metric, result.task),
+        )
+    ]
+
+
 def draw_lines(panels: Sequence[Panel], metric: Metric, title: str = "") -> Figure:
     """Draw the panels with their lines: means and 95 % intervals.
 
@@ -70,8 +91,7 @@ def draw_lines(panels: Sequence[Panel], metric: Metric, title: str = "") -> Figu
     for axes in grid[len(panels) :]:
         axes.set_axis_off()
     style.keep_within(grid[0], metric.bounds)
-    if title:
-        style.title(drawn, title)
+    style.title(drawn, title)
     return drawn
 
 

@@ -73,8 +73,9 @@ def save(draw: Callable[[], Figure], folder: Path, name: str) -> None:
 
 
 def title(drawn: Figure, text: str) -> None:
-    """Put a title above all panels, in as many lines as it takes."""
-    drawn.suptitle("\n".join(wrap(text, int(14 * drawn.get_figwidth()))))
+    """Put a title above all panels, in as many lines as it takes; nothing for an empty text."""
+    if text:
+        drawn.suptitle("\n".join(wrap(text, int(14 * drawn.get_figwidth()))))
 
 
 def legend_below(drawn: Figure, handles: list[Any], texts: list[str]) -> None:
