@@ -6,6 +6,7 @@ VENV ?= .venv
 RESULTS ?= results
 PROCESSES ?=
 BENCH ?=
+SWEEP ?=
 export DATA ?= data
 
 RUN = $(VENV)/bin/python -m
@@ -32,11 +33,11 @@ complete: $(INSTALLED)  ## compute only the runs that the committed table of a p
 	@status=0; $(REPRODUCE) --complete || status=$$?; { $(REPORT); } || status=1; exit $$status
 
 collect: $(INSTALLED)  ## compute nothing; collect and report the finished runs of a preset
-	@$(REPRODUCE) --collect; $(REPORT)
+	@status=0; $(REPRODUCE) --collect || status=$$?; { $(REPORT); } || status=1; exit $$status
 
 define REPORT
-$(RUN) scripts.report $(RESULTS)/$(PRESET) && \
-$(RUN) scripts.agreement $(RESULTS)/runs/reference/$(PRESET).csv $(RESULTS)/$(PRESET)/runs.csv
+if [ -e $(RESULTS)/$(PRESET)/runs.csv ]; then $(RUN) scripts.report $(RESULTS)/$(PRESET) && \
+$(RUN) scripts.agreement $(RESULTS)/runs/reference/$(PRESET).csv $(RESULTS)/$(PRESET)/runs.csv; fi
 endef
 
 rerun: $(INSTALLED)  ## run the row ID=… of a committed table again and compare
@@ -51,8 +52,8 @@ bench: $(INSTALLED)  ## measure what steps cost, or only BENCH="survivors auc_lo
 	@status=0; $(RUN) experiments.bench $(BENCH) --results $(RESULTS) || status=$$?; \
 	$(RUN) scripts.bench --results $(RESULTS) || status=1; exit $$status
 
-sweep-figure: $(INSTALLED)  ## collect the last sweep of your own and draw error against p
-	@folder=$$($(RUN) experiments.collect --runs $(RESULTS)/runs) && $(RUN) scripts.sweep $$folder
+sweep-figure: $(INSTALLED)  ## collect the last sweep of your own and draw error, AUC or F1 against p
+	@folder=$$($(RUN) experiments.collect --runs $(RESULTS)/runs) && $(RUN) scripts.sweep $$folder $(SWEEP)
 
 test: $(INSTALLED)  ## run the tests
 	$(RUN) pytest

@@ -23,8 +23,8 @@ def reproduce(preset: str, results: Path, processes: int | None, wanted: str = "
     """Compute ``all`` runs, the ``lacking`` ones or ``none``, and collect; give the status."""
     runs = results / "runs"
     folder = results / preset
-    keep_reference(folder, runs)
     experiments = preset_experiments(preset)
+    keep_reference(folder, runs)
     jobs = plan(experiments, [f"system.runs={runs}"])
     chosen = {"all": jobs, "lacking": _lacking(jobs, folder), "none": []}[wanted]
     possible = with_data(chosen, runs)
@@ -87,6 +87,8 @@ def main() -> int:
     parser.add_argument("--processes", type=int, help="runs side by side (default: one a core)")
     parser.add_argument("--results", type=Path, default=Path("results"))
     chosen = parser.parse_args()
+    if chosen.processes is not None and chosen.processes < 1:
+        parser.error(f"--processes must be at least 1; got {chosen.processes}")
     try:
         return reproduce(chosen.preset, chosen.results, chosen.processes, chosen.wanted)
     except ValueError as error:

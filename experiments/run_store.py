@@ -60,10 +60,14 @@ class RunStore:
             file.write(json.dumps(row) + "\n")
 
     def metrics(self) -> list[Row]:
-        """Give the complete lines of the metrics; a line cut short by a crash is left out."""
+        """Give the complete lines of the metrics; a line cut short by a crash is left out.
+
+        Raises:
+            ValueError: a damaged line, with the file.
+        """
         path = self.path / "metrics.jsonl"
         lines = path.read_text().split("\n")[:-1] if path.exists() else []
-        return [json.loads(line) for line in lines]
+        return [_parsed(line, path) for line in lines]
 
     def save_checkpoint(self, state: Row) -> None:
         """Replace the checkpoint."""
@@ -78,7 +82,10 @@ class RunStore:
         """
         path = self.path / "checkpoint.pt"
         state = _load(path, device) if path.exists() else None
-        kept = [row for row in self.metrics() if state and row["epoch"] <= state["epoch"]]
+        try:
+            kept = [row for row in self.metrics() if state and row["epoch"] <= state["epoch"]]
+        except ValueError:
+            kept = []
         if state and [row["epoch"] for row in kept] != list(range(1, state["epoch"] + 1)):
             state, kept = None, []
         lines = "".join(json.dumps(row) + "\n" for row in kept)
@@ -110,7 +117,7 @@ class RunStore:
 
     def _read(self, name: str) -> Row | None:
         path = self.path / name
-        return json.loads(path.read_text()) if path.exists() else None
+        return _parsed(path.read_text(), path) if path.exists() else None
 
 
 def _load(path: Path, device: str) -> Row | None:
@@ -119,6 +126,16 @@ def _load(path: Path, device: str) -> Row | None:
     except (OSError, EOFError, RuntimeError, pickle.UnpicklingError, ValueError):
         return None
     return state
+
+
+def _parsed(text: str, path: Path) -> Row:
+    try:
+        row: Row = json.loads(text)
+    except ValueError as error:
+        raise ValueError(
+            f"{path} is damaged ({error}); delete its folder to compute the run again"
+        ) from error
+    return row
 
 
 def write_atomically(path: Path, content: bytes) -> None:

@@ -106,17 +106,22 @@ def survivors(samples: int, p: float) -> int:
     return max(1, round(samples * (1 - p)))
 
 
-def lookup(table: Mapping[Any, Any], key: Any) -> Any:
-    """Give the value of a table at a key; numbers are compared as numbers."""
+def lookup(table: Mapping[Any, Any], key: Any, name: str) -> Any:
+    """Give the value of a table at a key; numbers are compared as numbers.
+
+    Raises:
+        ValueError: the table lacks the key, which the error calls ``name``.
+    """
     if key not in table:
-        raise ValueError(f"{key!r} is not among {', '.join(map(str, table))}")
+        raise ValueError(f"{name} must be one of {', '.join(map(str, table))}; got {key!r}")
     return table[key]
 
 
 def strength(level: Any, arm: str, *values: Any) -> Any:
     """Give the value of an arm, of its weak, middle and strong one, at a level."""
-    chosen = lookup(level, arm) if isinstance(level, Mapping) else level
-    return lookup(dict(zip(("weak", "middle", "strong"), values, strict=True)), chosen)
+    chosen = lookup(level, arm, "the arm") if isinstance(level, Mapping) else level
+    levels = dict(zip(("weak", "middle", "strong"), values, strict=True))
+    return lookup(levels, chosen, "choices.level")
 
 
 def updates(epochs: float, *, _root_: DictConfig) -> int:

@@ -24,6 +24,7 @@ from experiments.run import run
 from experiments.run_store import Row
 from experiments.sweep_log import VARIABLE, SweepLog, describe, report_failures
 
+NO_RUN = "-"  # in the place of the id of a job whose configuration is refused
 CONF = str(Path(__file__).resolve().parent.parent / "conf")
 
 
@@ -31,13 +32,12 @@ CONF = str(Path(__file__).resolve().parent.parent / "conf")
 def main(config: DictConfig) -> float:
     """Run one configuration; return its validation metric, for sweepers that optimise."""
     launch = HydraConfig.get()
-    swept = launch.mode is RunMode.MULTIRUN
-    parallel = swept and "basic_launcher" not in launch.launcher._target_
-    settings = resolve(config)
-    if parallel and settings["system"]["threads"] is None:
-        settings["system"]["threads"] = 1
-    result = run_in_sweep(settings, launch.job.override_dirname) if swept else run_alone(settings)
-    return float(result["final"]["validation"][settings["metric"]])
+    if launch.mode is RunMode.MULTIRUN:
+        parallel = "basic_launcher" not in launch.launcher._target_
+        result = run_in_sweep(config, launch.job.override_dirname, parallel)
+    else:
+        result = run_alone(resolve(config))
+    return float(result["final"]["validation"][config.metric.name])
 
 
 def run_alone(settings: Settings) -> Row:
@@ -60,14 +60,21 @@ def progress(bar: "tqdm[None]") -> Callable[[Row], None]:
     return report
 
 
-def run_in_sweep(settings: Settings, label: str) -> Row:
-    """Run as a job of a sweep: one line at its end, also if it fails."""
+def run_in_sweep(config: DictConfig, label: str, parallel: bool) -> Row:
+    """Run as a job of a sweep: one line at its end, also if it fails.
+
+    Jobs that run ``parallel`` have one thread each, if nothing else is set.
+    """
     log = SweepLog(Path(os.environ[VARIABLE]))
-    id = run_id(settings)
+    id = NO_RUN
     try:
+        settings = resolve(config)
+        if parallel and settings["system"]["threads"] is None:
+            settings["system"]["threads"] = 1
+        id = run_id(settings)
         result = run(settings)
     except Exception as error:
-        log.add(id, label, f"failed: {error}", failed=True)
+        log.add(id, label, f"failed: {' '.join(str(error).split())}", failed=True)
         raise
     log.add(id, label, describe(result, settings["metric"]))
     return result

@@ -166,11 +166,11 @@ def test_a_place_that_the_model_lacks_is_named(tiny):
 def test_a_level_is_one_for_all_arms_or_given_by_arm():
     assert [strength(level, "b", 1, 2, 3) for level in ("weak", "middle", "strong")] == [1, 2, 3]
     assert strength({"a": "weak", "b": "strong"}, "b", 1, 2, 3) == 3
-    with pytest.raises(ValueError, match="'b' is not among a"):
+    with pytest.raises(ValueError, match="arm must be one of a; got 'b'"):
         strength({"a": "weak"}, "b", 1, 2, 3)
-    with pytest.raises(ValueError, match="'low' is not among weak, middle, strong"):
+    with pytest.raises(ValueError, match="level must be one of weak, middle, strong; got 'low'"):
         strength("low", "b", 1, 2, 3)
-    assert lookup({0.5: 1}, 0.5) == 1
+    assert lookup({0.5: 1}, 0.5, "p") == 1
 
 
 @pytest.mark.parametrize(("net", "arm"), [("texture_net", "backdrop"), ("all_conv", "dropblock")])

@@ -131,3 +131,19 @@ def test_collecting_alone_fetches_nothing(preset, scored_settings, downloads):
     assert reproduce("tiny", results, 1, wanted="none") == 0
     assert not downloads
     assert list(read(results / "tiny/runs.csv")["status"]) == ["missing"]
+
+
+def test_an_unknown_preset_is_named_and_leaves_nothing(tmp_path):
+    with pytest.raises(ValueError, match=r"unknown preset 'laptp'; the presets are .*laptop"):
+        reproduce("laptp", tmp_path / "results", 1)
+    assert not (tmp_path / "results").exists()
+
+
+@pytest.mark.parametrize("name", ["result.json", "metrics.jsonl"])
+def test_a_damaged_file_of_a_finished_run_is_named(preset, scored_settings, name):
+    settings = scored_settings("epochs=1")
+    results = preset(settings)
+    reproduce("tiny", results, 1)
+    (results / "runs" / run_id(settings) / name).write_bytes(bytes(10) + b"\n")
+    with pytest.raises(ValueError, match=rf"{name} is damaged .* delete its folder"):
+        reproduce("tiny", results, 1)

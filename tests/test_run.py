@@ -182,7 +182,7 @@ def test_a_line_cut_short_by_a_crash_is_left_out(settings):
     assert store.metrics() == [{"epoch": 1}]
 
 
-@pytest.mark.parametrize("damage", ["truncated checkpoint", "lost metrics"])
+@pytest.mark.parametrize("damage", ["truncated checkpoint", "lost metrics", "damaged metrics"])
 def test_a_damaged_checkpoint_is_not_used(settings, tmp_path, damage):
     tiny = settings("system.checkpoint_seconds=0")
     with pytest.raises(Interrupted):
@@ -190,6 +190,8 @@ def test_a_damaged_checkpoint_is_not_used(settings, tmp_path, damage):
     path = store_of(tiny).path
     if damage == "lost metrics":
         (path / "metrics.jsonl").write_text("")
+    elif damage == "damaged metrics":
+        (path / "metrics.jsonl").write_bytes(bytes(20) + b"\n")
     else:
         (path / "checkpoint.pt").write_bytes((path / "checkpoint.pt").read_bytes()[:100])
     result = run(tiny)

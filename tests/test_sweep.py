@@ -104,6 +104,15 @@ def test_a_multirun_goes_on_after_a_failure_and_ends_with_the_list(tmp_path, lau
         assert threads == {1}
 
 
+def test_a_refused_configuration_of_a_multirun_is_listed_and_the_others_are_collected(tmp_path):
+    done = train(tmp_path, "warmup=0,1", multirun=True)
+    assert done.returncode != 0
+    assert "1 of 2 runs failed" in done.stderr
+    assert "warmup must be in [0, 1); got 1" in done.stderr
+    collected = python("experiments.collect", "--runs", str(tmp_path / "runs"))
+    assert len(read(Path(collected.stdout.strip()) / "runs.csv")) == 1
+
+
 def test_submitit_runs_jobs_by_its_local_executor(tmp_path):
     pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
     done = train(tmp_path, "seed=0,1", "hydra/launcher=submitit_local", multirun=True)
