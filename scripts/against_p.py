@@ -7,11 +7,11 @@ from typing import Any
 import pandas as pd
 
 from scripts import labels
-from scripts.arms import settings_of, sort_key, varying_keys
+from scripts.arms import settings_of, sort_key, values_at, varying_keys
 from scripts.comparison import SectionResult
 from scripts.intervals import per_seed, t_interval
 from scripts.line_figure import MOST_BANDS, Line, Panel, line_plans
-from scripts.results_table import ABSENT, CONFIG, finished
+from scripts.results_table import CONFIG, finished
 from scripts.sections import FigurePlan, Metric
 
 _Points = dict[tuple[tuple[Any, ...], tuple[Any, ...]], dict[float, list[int]]]
@@ -73,9 +73,9 @@ def lines(runs: pd.DataFrame, x_key: str, metric: Metric) -> list[Line]:
     points: _Points = defaultdict(lambda: defaultdict(list))
     without: dict[tuple[Any, ...], list[int]] = defaultdict(list)
     for position, row in enumerate(settings):
-        others = _values(row, rest)
+        others = values_at(row, rest)
         if x_key in row:
-            points[others, _values(row, own)][_number(row[x_key], x_key)].append(position)
+            points[others, values_at(row, own)][_number(row[x_key], x_key)].append(position)
         elif own_prefix:
             without[others].append(position)
     for (others, _), line in points.items():
@@ -113,10 +113,6 @@ def _line_labels(rows: list[labels.Settings], x_key: str) -> list[str]:
     context = [key for key in labels.in_order({k for r in rows for k in r}) if "masks." not in key]
     settings = labels.setting_labels(rows, context)
     return [", ".join(filter(None, pair)) for pair in zip(masks, settings, strict=True)]
-
-
-def _values(row: labels.Settings, keys: list[str]) -> tuple[Any, ...]:
-    return tuple(row.get(key, ABSENT) for key in keys)
 
 
 def is_number(value: Any) -> bool:

@@ -26,7 +26,10 @@ from scripts.sections import Metric, Section
 
 @dataclass(frozen=True)
 class ArmAgreement:
-    """One arm's committed and new values; ``same`` of ``shared`` runs are equal in every digit."""
+    """One arm's committed and new values; ``same`` of ``shared`` runs are equal in every digit.
+
+    ``unseen`` is the largest difference that the metric's decimals do not show.
+    """
 
     name: str
     committed: Interval
@@ -34,16 +37,19 @@ class ArmAgreement:
     difference: Interval
     shared: int
     same: int
+    unseen: float
 
     @property
     def agrees(self) -> bool | None:
-        """Tell whether the difference's interval contains 0; None if neither can be told.
+        """Tell whether the difference's interval reaches what is unseen; None if it has none.
 
         Runs that are all equal in every digit agree however few they are.
         """
         if self.shared and self.same == self.shared == self.committed.n == self.new.n:
             return True
-        return not self.difference.excludes_zero if self.difference.defined else None
+        if not self.difference.defined:
+            return None
+        return self.difference.low <= self.unseen and self.difference.high >= -self.unseen
 
 
 def compare_arms(both: pd.DataFrame, section: Section) -> list[ArmAgreement]:
@@ -88,11 +94,19 @@ def _compare(arm: Arm, metric: Metric) -> ArmAgreement:
     runs = arm.finished
     old, new = runs[runs["side"] == "committed"], runs[runs["side"] == "new"]
     sides = [
-        per_seed(side, metric.final).tolist() if metric.final in side else [] for side in (old, new)
+        per_seed(side, metric.final) if metric.final in side else pd.Series(dtype=float)
+        for side in (old, new)
     ]
     shared, same = _identical(old, new)
     first, second = (t_interval(side) for side in sides)
-    return ArmAgreement(arm.full_label, first, second, welch_interval(*sides), shared, same)
+    difference, unseen = _difference_of(*sides), 0.5 * 10**-metric.decimals
+    return ArmAgreement(arm.full_label, first, second, difference, shared, same, unseen)
+
+
+def _difference_of(old: pd.Series, new: pd.Series) -> Interval:
+    """Give new − old over the seeds of both, which share their training sets; else over all."""
+    both = (new - old).dropna()
+    return t_interval(both) if len(both) > 1 else welch_interval(old, new)
 
 
 def _identical(old: pd.DataFrame, new: pd.DataFrame) -> tuple[int, int]:

@@ -93,7 +93,7 @@ def split_into_arms(
     context = [key for key in varying if key not in treated]
     members = defaultdict(list)
     for position, row in enumerate(settings):
-        members[_values(row, context), _values(row, treated)].append(position)
+        members[values_at(row, context), values_at(row, treated)].append(position)
     order = sorted(members, key=lambda pair: [sort_key(values) for values in pair])
     firsts = [settings[members[pair][0]] for pair in order]
     if name:
@@ -206,7 +206,8 @@ def _is_mask_p(key: str) -> bool:
     return key.startswith("masks.") and key.endswith(".p")
 
 
-def _values(row: Settings, keys: Sequence[str]) -> tuple[Any, ...]:
+def values_at(row: Settings, keys: Sequence[str]) -> tuple[Any, ...]:
+    """Give the values of ``row`` at keys, ABSENT where it has none."""
     return tuple(row.get(key, ABSENT) for key in keys)
 
 

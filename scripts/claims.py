@@ -179,13 +179,21 @@ def _not_found(name: str, group: Sequence[Comparison], gains: Sequence[Compariso
         text = "excluded"
     elif excluded:
         text = f"excluded in {len(excluded)} of {len(group)} comparisons, {text} in the others"
+    room = _little_room(group, min(one.gained for one in gains))
+    return f"With {name} a gain of {100 * share:.2g} % of the way is {text}{room}."
+
+
+def _little_room(group: Sequence[Comparison], amount: float) -> str:
+    """Say which baselines leave less to gain than ``amount``; nothing if none does."""
     decimals = group[0].section.metric.decimals
-    amount = min(one.gained for one in gains)
-    left = [f"{one.room:.{decimals}f}" for one in group if one.room < amount]
-    room = (
-        f"; its baseline leaves {listed(left)} to gain, less than the {amount:.{decimals}f} found"
-    )
-    return f"With {name} a share of {100 * share:.2g} % is {text}{room if left else ''}."
+    left = listed([f"{one.room:.{decimals}f}" for one in group if one.room < amount])
+    if not left:
+        return ""
+    found = f"less than the {amount:.{decimals}f} found"
+    if len(group) == 1:
+        return f"; its baseline leaves {left} to gain, {found}"
+    several = sum(one.room < amount for one in group)
+    return f"; in {several} of {len(group)} the baseline leaves {found}: {left}"
 
 
 def _row(one: Comparison, task_named: bool) -> list[str]:

@@ -43,10 +43,13 @@ def learning_curves(result: SectionResult) -> list[FigurePlan]:
 
 
 def band(curves: pd.DataFrame, column: str) -> pd.DataFrame:
-    """Give mean, low and high of ``column`` over the runs, for every epoch with a value."""
-    known = curves.dropna(subset=[column])
+    """Give mean, low and high of ``column`` over the seeds, for every epoch with a value.
+
+    Runs of one seed on several machines are averaged.
+    """
+    of_seeds = curves.dropna(subset=[column]).groupby(["epoch", "seed"])[column].mean()
     rows = []
-    for epoch, values in known.groupby("epoch")[column]:
+    for epoch, values in of_seeds.groupby(level="epoch"):
         interval = t_interval(values.tolist())
         rows.append((epoch, interval.mean, interval.low, interval.high))
     return pd.DataFrame(rows, columns=["epoch", "mean", "low", "high"])
@@ -63,7 +66,8 @@ def _draw(result: SectionResult, rows: dict[str, list[Arm]]) -> Figure:
     for row, (context, arms) in zip(panels, rows.items(), strict=True):
         for axes, (key, text) in zip(row, columns.items(), strict=True):
             for arm in arms:
-                curves = result.curves[result.curves["id"].isin(arm.finished["id"])]
+                seeds = arm.finished.set_index("id")["config.seed"]
+                curves = result.curves.assign(seed=result.curves["id"].map(seeds))
                 _line(axes, band(curves, key), styles[arm.label])
             axes.set(xlabel="epoch", ylabel=text, title=context)
             axes.tick_params(labelleft=True)

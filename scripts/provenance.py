@@ -71,7 +71,7 @@ def regeneration_text(preset: str) -> str:
     """Say which commands make the numbers again."""
     return f"""## Making it again
 
-- Tables, figures and this page, from the committed runs, in seconds and without torch:
+- Tables, figures and this page, from the committed runs, in minutes and without torch:
   `make figures`.
 - Every run, then the tables: `make reproduce-paper PRESET={preset}`.
 - Only the runs that are missing here: `make complete PRESET={preset}`.

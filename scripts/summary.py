@@ -11,11 +11,13 @@ from pathlib import Path
 from scripts.chapters import CHAPTERS, compare_sections
 from scripts.claims import distinct, setting_name, shared_task, verdict_on
 from scripts.comparison import Comparison
+from scripts.intervals import LEVEL
 from scripts.markdown_table import difference_with_interval, listed, markdown_table, with_interval
 from scripts.results_table import read_curves, read_runs
 from scripts.section_text import task_note
 from scripts.sections import Chapter
 
+BY_SIZE = ("smoke", "laptop", "extended", "paper")
 BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
 
 
@@ -25,7 +27,7 @@ def summary(results: Path) -> str:
     A comparison that several presets hold is given once, with the command of the smallest; those
     with rivals are given where they test a claim.
     """
-    presets = sorted(results.glob("*/runs.csv"), key=lambda table: (table.stat().st_size, table))
+    presets = sorted(results.glob("*/runs.csv"), key=_place)
     found = [
         (one, table.parent.name) for table in presets for one in main_comparisons(table.parent)
     ]
@@ -45,11 +47,23 @@ def summary(results: Path) -> str:
         if own:
             by_preset = [(one, names[one.runs_compared]) for one in own]
             parts.append(_claim_summary(chapter, by_preset, smallest))
-    note = (
-        "Means and paired differences with 95 % intervals; details, figures and gaps in "
-        "`results/<preset>/REPORT.md`."
+    return "\n\n".join([*parts, _cautions(kept)])
+
+
+def _place(table: Path) -> tuple[int, str]:
+    """Order presets by what they take; those of one's own by name, after these."""
+    name = table.parent.name
+    return BY_SIZE.index(name) if name in BY_SIZE else len(BY_SIZE), name
+
+
+def _cautions(kept: Sequence[Comparison]) -> str:
+    tests = sum(one.section.tests_claim and one.gain is not None for one in kept)
+    return (
+        "Means and paired differences with 95 % intervals over seeds. All seeds of an experiment "
+        "share its test set: the intervals do not cover the draw of it. The claims are tested by "
+        f"{tests} comparisons; if nothing differed, about {tests * (1 - LEVEL):.1f} intervals "
+        "would still exclude 0. Details, figures and gaps are in `results/<preset>/REPORT.md`."
     )
-    return "\n\n".join([*parts, note])
 
 
 def main_comparisons(preset: Path) -> list[Comparison]:

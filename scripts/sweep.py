@@ -14,8 +14,8 @@ import pandas as pd
 
 from scripts import style
 from scripts.against_p import lines, p_keys
-from scripts.arms import settings_of
-from scripts.chapters import METRICS, task
+from scripts.arms import settings_of, varying_keys
+from scripts.chapters import METRICS, metric_of, task
 from scripts.line_figure import Line, Panel, draw_lines
 from scripts.results_table import CONFIG, finished, read_runs
 from scripts.sections import TEST_ERROR, Metric
@@ -53,8 +53,18 @@ def sweep_lines(
         raise ValueError("no probability of a mask varies in the sweep; name another key with --x")
     found = lines(done, candidates[0], metric)
     if not found:
-        raise ValueError(f"{candidates[0]} does not vary while the other settings stay the same")
+        raise ValueError(
+            f"{candidates[0]} does not vary while the other settings stay the same: "
+            f"{_others(done, candidates[0])}"
+        )
     return candidates[0], found
+
+
+def _others(runs: pd.DataFrame, x_key: str) -> str:
+    own = x_key.removesuffix("p") if x_key.startswith("masks.") else x_key
+    varying = varying_keys(settings_of(runs))
+    others = [key for key in varying if not key.startswith(own)]
+    return f"{', '.join(others)} vary too" if x_key in varying and others else "it has one value"
 
 
 def line_table(found: Sequence[Line], x_key: str) -> pd.DataFrame:
@@ -75,9 +85,13 @@ def line_table(found: Sequence[Line], x_key: str) -> pd.DataFrame:
     )
 
 
-def draw_sweep(folder: Path, metric: Metric, x_key: str | None = None) -> Path:
-    """Draw the sweep collected in ``folder`` and give the path of the picture."""
+def draw_sweep(folder: Path, metric: Metric | None = None, x_key: str | None = None) -> Path:
+    """Draw the sweep collected in ``folder`` and give the path of the picture.
+
+    Without ``metric`` it is the one that the runs' validation chose by.
+    """
     runs = read_runs(folder / "runs.csv")
+    metric = metric or metric_of(runs)
     key, found = sweep_lines(runs, metric, x_key)
     name = f"{metric.key.replace('.', '_')}_against_{key}"
     tasks = dict.fromkeys(task(settings) for settings in settings_of(finished(runs)))
@@ -93,10 +107,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="Draw a metric against mask probability.")
     parser.add_argument("folder", type=Path, help="folder with the sweep's runs.csv")
     parser.add_argument("--x", help="setting on the x axis, such as masks.fine.p")
-    parser.add_argument("--metric", default=TEST_ERROR.key)
+    parser.add_argument("--metric", help="by default what the runs' validation chose by")
     options = parser.parse_args(arguments)
     try:
-        print(f"wrote {draw_sweep(options.folder, sweep_metric(options.metric), options.x)}")
+        metric = sweep_metric(options.metric) if options.metric else None
+        print(f"wrote {draw_sweep(options.folder, metric, options.x)}")
     except (ValueError, FileNotFoundError) as error:
         parser.exit(1, f"{error}\n")
 

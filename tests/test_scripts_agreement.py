@@ -59,6 +59,22 @@ def test_large_changes_differ(changed):
     assert "by chance alone" in text
 
 
+def test_seeds_share_training_sets_so_a_shift_of_all_of_them_is_seen(changed):
+    """The shift is smaller than the spread between seeds, which sets of their own would hide."""
+
+    def spread(by):
+        def change(table):
+            value = [repr(0.1 + 0.1 * int(seed) + by + 1e-3 * int(seed) * by)
+                     for seed in table["config.seed"]]  # fmt: skip
+            return table.assign(**{"final.test.error": value})
+
+        return change
+
+    old = changed(spread(0.0))
+    reference = old.rename(old.with_name("reference.csv"))
+    assert "DIFFERS (difference +0.050" in line(agreement(reference, changed(spread(0.05))))
+
+
 def test_one_run_agrees_only_if_it_is_equal(changed):
     old = changed(lambda table: table[table["config.seed"] == "0"])
     reference = old.rename(old.with_name("reference.csv"))

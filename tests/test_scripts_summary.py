@@ -46,6 +46,16 @@ def test_presets_beyond_the_smallest_are_folded(results):
     assert aside.count("| `textures/") == 3
 
 
+def test_presets_are_ordered_by_what_they_take_not_by_their_tables(results):
+    (results / "tiny").rename(results / "laptop")
+    shutil.copytree(results / "laptop", results / "paper")
+    runs = pd.read_csv(results / "paper" / "runs.csv", dtype=str).head(12)
+    runs.assign(id="p" + runs["id"]).to_csv(results / "paper" / "runs.csv", index=False)
+    text = summary(results)
+    assert "By `make reproduce-paper PRESET=laptop`:" in text
+    assert "PRESET=paper</code></summary>" in text
+
+
 def test_a_comparison_in_two_presets_stands_once(results):
     one = summary(results)
     shutil.copytree(results / "tiny", results / "copy")

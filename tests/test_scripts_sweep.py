@@ -77,7 +77,7 @@ def test_the_sweep_is_drawn_and_written_as_numbers(sweep, capsys):
     [
         (["--x", "masks.fine.q"], "no setting masks.fine.q"),
         (["--x", "optimizer._target_"], "must be a number"),
-        (["--x", "epochs"], "epochs does not vary"),
+        (["--x", "epochs"], "epochs does not vary while the other settings stay the same: it has"),
         (["--metric", "test.auc"], "no metric test.auc; the runs have test.error"),
     ],
 )
@@ -93,3 +93,19 @@ def test_a_sweep_without_a_varying_probability_asks_for_a_key(sweep, capsys):
     with pytest.raises(SystemExit):
         main([str(sweep)])
     assert "name another key with --x" in capsys.readouterr().err
+
+
+def test_settings_that_vary_with_the_probability_are_named(sweep, capsys):
+    table = pd.read_csv(sweep / "runs.csv", dtype=str, keep_default_na=False)
+    rates = "0.0" + table["config.masks.fine.p"].str[2:]
+    table.assign(**{"config.optimizer.lr": rates}).to_csv(sweep / "runs.csv", index=False)
+    with pytest.raises(SystemExit):
+        main([str(sweep), "--x", "masks.fine.p"])
+    assert "optimizer.lr vary too" in capsys.readouterr().err
+
+
+def test_the_metric_is_that_of_the_runs_validation(sweep):
+    table = pd.read_csv(sweep / "runs.csv", dtype=str, keep_default_na=False)
+    auc = {"config.metric": '"auc"', "final.test.auc": table["final.test.error"]}
+    table.assign(**auc).to_csv(sweep / "runs.csv", index=False)
+    assert draw_sweep(sweep).name == "test_auc_against_masks.fine.p.png"
