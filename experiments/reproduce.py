@@ -15,7 +15,7 @@ from experiments.collect import collect, finished_rows, keep_reference, question
 from experiments.identity import question_id
 from experiments.pictures import draw
 from experiments.run_store import RunStore
-from experiments.sweep import Job, plan, preset_experiments, run_all
+from experiments.sweep import Job, plan, preset_experiments, run_all, stop
 from experiments.sweep_log import report_failures
 
 
@@ -93,6 +93,8 @@ def main() -> int:
         return reproduce(chosen.preset, chosen.results, chosen.processes, chosen.wanted)
     except ValueError as error:
         parser.error(str(error))
+    except KeyboardInterrupt:
+        stop("interrupted; the same command goes on, `make collect` tabulates what is finished")
 
 
 if __name__ == "__main__":

@@ -2,6 +2,8 @@
 
 import os
 import queue
+import signal
+import sys
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -9,8 +11,9 @@ from concurrent.futures.process import BrokenProcessPool
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from functools import cache
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context
 from pathlib import Path
+from typing import NoReturn
 
 import torch
 from hydra import compose, initialize_config_dir
@@ -151,4 +154,18 @@ def _work(waiting: "queue.SimpleQueue[Job]", log: SweepLog, threads: int) -> Non
 
 
 def _process() -> ProcessPoolExecutor:
-    return ProcessPoolExecutor(1, mp_context=get_context("spawn"))
+    """Start a process that leaves Ctrl-C to this one, see ``stop``."""
+    return ProcessPoolExecutor(
+        1,
+        mp_context=get_context("spawn"),
+        initializer=signal.signal,
+        initargs=(signal.SIGINT, signal.SIG_IGN),
+    )
+
+
+def stop(message: str) -> NoReturn:
+    """Kill the processes of ``run_all`` and leave at once; their runs go on another time."""
+    for process in active_children():
+        process.kill()
+    print(message, file=sys.stderr, flush=True)
+    os._exit(130)  # the threads that wait for the processes would take them for failed

@@ -4,8 +4,10 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -140,6 +142,28 @@ def test_the_smoke_preset_ends_with_tables_and_pictures(smoke):
         "samples.npz",
         "gradients.npz",
     }
+
+
+def test_ctrl_c_ends_a_preset_with_a_sentence(smoke, tmp_path):
+    process = subprocess.Popen(
+        [sys.executable, "-m", "experiments.reproduce", "smoke", "--results", str(tmp_path)],
+        cwd=ROOT,
+        env={**os.environ, "DATA": str(smoke / "data")},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    for _ in range(600):
+        if list(tmp_path.glob("runs/*/config.yaml")):
+            break
+        time.sleep(0.1)
+    os.killpg(process.pid, signal.SIGINT)
+    out, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert said.startswith("interrupted; the same command goes on")
+    assert "Traceback" not in said
+    assert "died" not in out
 
 
 def test_complete_computes_only_what_the_table_lacks(smoke, tmp_path):
