@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -78,7 +79,8 @@ class ChannelDropBack:
     Works with gradient accumulation, clipping before the step, ``torch.amp.GradScaler``, fused and
     foreach optimizers, and compiled models. Of a closure, which computes gradients within the step,
     only the paper form can make use. Random numbers are drawn on the CPU, from the global stream or
-    the own generator, and a GPU is not waited for.
+    the own generator, and a GPU is not waited for. Replicas in distributed training draw for
+    themselves: unless every rank has a generator of the same seed, they come apart.
 
     Args:
         model: the model whose parameters the optimizer updates.
@@ -92,13 +94,14 @@ class ChannelDropBack:
         rate_channel: the probability that a channel is dropped, in [0, 1); code form only.
         rate_layer: the probability that a weight is treated in a step, in [0, 1], or a function
             from the epoch to it, such as :func:`code_schedule`; code form only.
-        generator: the source of random numbers on the CPU, by default the global one.
+        generator: the source of random numbers on the CPU, by default the global one; needed where
+            a process group of several ranks is initialised.
 
     Raises:
         KeyError: if the model has no module of a name in ``layers``.
         TypeError: if an argument is of the wrong type.
-        ValueError: if a number is out of range, an argument belongs to the other form, or nothing
-            is left to treat.
+        ValueError: if a number is out of range, an argument belongs to the other form, nothing is
+            left to treat, or a generator is needed.
 
     Example:
         >>> model = nn.Linear(3, 10)
@@ -133,6 +136,7 @@ class ChannelDropBack:
                 raise ValueError(f"{name} is of no use in form {form!r}, got {value!r}")
         if not isinstance(generator, torch.Generator | None):
             raise TypeError(f"generator must be a torch.Generator or None, got {generator!r}")
+        _check_replicas_draw_alike(generator)
         self.form = form
         self.generator = generator
         values: dict[str, Any] = dict(_ARGUMENTS[form])
@@ -249,6 +253,16 @@ class _KeptChannels:
 
     def restore(self) -> None:
         self.parameter.detach().index_copy_(0, self.indices, self.values)
+
+
+def _check_replicas_draw_alike(generator: torch.Generator | None) -> None:
+    """Raise ValueError if each of several ranks would draw from a global stream of its own."""
+    several = dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
+    if several and generator is None:
+        raise ValueError(
+            f"{dist.get_world_size()} ranks would update different channels, and their replicas "
+            "come apart: give every rank a generator of the same seed"
+        )
 
 
 def _eligible(

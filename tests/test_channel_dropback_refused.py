@@ -1,6 +1,8 @@
 """What ChannelDropBack refuses."""
 
 import pytest
+import torch
+import torch.distributed as dist
 from torch.optim import SGD
 
 from backdrop import ChannelDropBack
@@ -54,3 +56,19 @@ def test_epochs_are_counted_from_zero(error, epoch):
     dropback = ChannelDropBack(model, SGD(model.parameters(), lr=0.1))
     with pytest.raises(error, match="epoch must be"):
         dropback.set_epoch(epoch)
+
+
+@pytest.mark.parametrize("form", ["paper", "code"])
+def test_ranks_that_would_draw_different_channels_are_refused(form, monkeypatch):
+    model = net()
+    optimizer = SGD(model.parameters(), lr=0.1)
+    dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
+    try:
+        ChannelDropBack(model, optimizer, form).remove()
+        monkeypatch.setattr(dist, "get_world_size", lambda: 2)
+        with pytest.raises(ValueError, match="2 ranks would update different channels"):
+            ChannelDropBack(model, optimizer, form)
+        ChannelDropBack(model, optimizer, form, generator=torch.Generator()).remove()
+    finally:
+        dist.destroy_process_group()
+    ChannelDropBack(model, optimizer, form).remove()
