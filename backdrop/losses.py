@@ -37,7 +37,9 @@ def auc_loss(
     The gradient is computed along with the value, and there are no second derivatives. Time is
     O(P N) for sigmoid and logistic, O((P + N) log(P + N)) for squared_hinge. Pairs are taken in
     blocks, so that memory is O(P + N) and some 80 MiB, twice that in float64. In float32, which
-    half-precision scores are lifted to, the relative error is about 1e-6; squared_hinge is computed
+    half-precision scores are lifted to, the relative error is about 1e-6, but for the sigmoid's
+    slope at pairs ranked wrongly: its error is up to 4e-7 of the greatest slope, which is 4e-4 of
+    its own at 8 temperatures and 2 % at 12, and beyond 17 the slope is 0. squared_hinge is computed
     in float64 by sums of non-negative terms, so that nothing cancels. Values are checked on every
     device: on a GPU this and the separation of the classes synchronise with the host.
 

@@ -36,7 +36,11 @@ def blocked_sums(
 
 
 def sigmoid(d: Tensor) -> tuple[Tensor, Tensor]:
-    """Give 1 / (1 + exp(d)) and its derivative."""
+    """Give 1 / (1 + exp(d)) and its derivative, which cancels where d is far below 0.
+
+    In float32 the derivative has an error of up to 1e-7, 4e-7 of its greatest absolute value, and
+    is 0 below d = -17.
+    """
     value = (-d).sigmoid()
     return value, value * (value - 1)
 

@@ -83,6 +83,17 @@ def test_float32_scores_with_a_large_offset_keep_six_digits(surrogate, temperatu
     assert error < 1e-6
 
 
+def test_float32_slopes_of_the_sigmoid_are_accurate_to_4e_7_of_the_greatest():
+    d = torch.linspace(-40, 40, 100_001)
+    slope = pair_sums.sigmoid(d)[1].double()
+    exact = -d.double().sigmoid() * (-d.double()).sigmoid()
+    error = (slope - exact).abs()
+    assert error.max() < 4e-7 * exact.abs().max()
+    for least, share in ((-8, 4e-4), (-12, 0.02)):
+        assert (error / exact.abs())[d >= least].max() < share
+    assert not slope[d < -17].any()
+
+
 def test_squared_hinge_is_exact_where_expanded_squares_would_cancel():
     # Scores spread over 1e8 temperatures and one pair within reach of the margin: powers of the
     # scores sum to 1e18 and leave no digit of a loss of 1e-5.
