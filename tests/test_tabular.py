@@ -87,6 +87,14 @@ def test_features_are_standardised_by_the_training_set(folder):
     assert not test[:, ~varies].any()
 
 
+def test_a_feature_that_is_constant_in_training_is_only_shifted():
+    train = np.full((30, 2), -0.866667)
+    train[:, 1] += np.arange(30) % 2
+    assert train[:, 0].std() > 0  # by rounding
+    values = tabular._standardised(np.array([[-0.666667, -0.366667]]), train)
+    assert values[0].tolist() == pytest.approx([0.2, 0.0])
+
+
 def test_one_class_against_the_rest_has_the_positives_asked_for(tmp_path):
     dataset = TabularBinary("digits", 3, 0.01, **DIGITS)
     counts = {s: dataset.load(s, tmp_path)[1].bincount().tolist() for s in SIZES}

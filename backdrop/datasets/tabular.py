@@ -285,6 +285,7 @@ def _how_to_supply(path: str, file: Path) -> str:
 
 def _standardised(values: NDArray[np.float64], train: NDArray[np.float64]) -> NDArray[np.float64]:
     """Shift and scale features (N, features) to mean 0 and standard deviation 1 in training."""
-    std: NDArray[np.float64] = train.std(0)
+    varies = train.max(0) > train.min(0)  # by rounding, the std of equal decimals is 2e-16
+    std: NDArray[np.float64] = train.std(0) * varies
     result: NDArray[np.float64] = (values - train.mean(0)) / np.where(std > 0, std, 1)
     return result
