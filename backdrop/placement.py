@@ -101,10 +101,11 @@ def place(model: nn.Module, layers: Mapping[str, nn.Module]) -> Placement:
     for name, layer in layers.items():
         if not isinstance(layer, nn.Module):
             raise TypeError(f"the layer for {name!r} must be an nn.Module, got {layer!r}")
-        if layer.state_dict():
+        held = [*dict(layer.named_parameters()), *dict(layer.named_buffers())]
+        if held:
             raise ValueError(
                 f"the layer for {name!r} has parameters or buffers, which the model would neither "
-                f"move nor save: {', '.join(layer.state_dict())}"
+                f"move nor save: {', '.join(held)}"
             )
     return Placement({name: _Hook(hosts[name], name, layer) for name, layer in layers.items()})
 

@@ -199,6 +199,13 @@ def test_layers_with_state_are_refused(layer):
         place(small_net(), {"1": layer})
 
 
+def test_a_buffer_that_is_not_saved_is_refused_too():
+    layer = nn.Identity()
+    layer.register_buffer("noise", torch.ones(8), persistent=False)
+    with pytest.raises(ValueError, match=r"'1' has parameters or buffers, .*: noise$"):
+        place(small_net(), {"1": layer})
+
+
 def test_layers_that_are_no_modules_are_refused():
     with pytest.raises(TypeError, match=r"must be an nn.Module, got 0\.5"):
         place(small_net(), {"1": 0.5})
