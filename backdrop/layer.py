@@ -58,8 +58,8 @@ class Backdrop(nn.Module):
         RuntimeError: on export in training mode, or where the generator cannot be honoured.
 
     Warning:
-        As with :func:`mask_gradient`, after ``y = layer(x)``, changing ``y`` in place and then
-        using ``x`` again is silently wrong.
+        As with :func:`mask_gradient`, after ``y = layer(x)``, changing ``x`` or ``y`` in place and
+        then using the other is silently wrong.
 
     Example:
         >>> _ = torch.manual_seed(0)

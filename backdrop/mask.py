@@ -115,9 +115,10 @@ def mask_gradient(x: Tensor, mask: Tensor) -> Tensor:
     itself receives no gradient. The result shares the memory of ``x`` without being a view of it.
 
     Warning:
-        After ``y = mask_gradient(x, mask)``, changing ``y`` in place and then using ``x`` again is
-        silently wrong: ``x`` has the new values, but its gradient knows nothing of the change.
-        In-place operations on ``y`` alone, as an in-place ReLU after the layer, are fine.
+        After ``y = mask_gradient(x, mask)``, changing ``x`` or ``y`` in place and then using the
+        other is silently wrong: it has the new values, but its gradient knows nothing of the
+        change. In-place operations on ``y`` where ``x`` is not used again, as an in-place ReLU
+        after the layer, are fine.
 
     Raises:
         TypeError: if ``x`` is an integer or boolean tensor.
