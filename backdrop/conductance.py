@@ -27,10 +27,10 @@ def conductances(
         \bigl(h_k(x_{i+1}) - h_k(x_i)\bigr),
 
     with h the output of the layer and F the logit of the true class. For a model with one score a
-    sample and targets 0 and 1, F is the score for 1 and its negative for 0. Where all of F passes
-    through a layer, its conductances sum to :math:`F(x) - F(x_0)` as n grows. From Dhamdhere,
-    Sundararajan & Yan, How Important Is a Neuron?, arXiv:1805.12233; the sum is the one of captum's
-    ``LayerConductance`` with ``method="riemann_trapezoid"``.
+    sample, (N,) or (N, 1), and targets 0 and 1, F is the score for 1 and its negative for 0. Where
+    all of F passes through a layer, its conductances sum to :math:`F(x) - F(x_0)` as n grows. From
+    Dhamdhere, Sundararajan & Yan, How Important Is a Neuron?, arXiv:1805.12233; the sum is the one
+    of captum's ``LayerConductance`` with ``method="riemann_trapezoid"``.
 
     The model runs once, on all points of the path, in eval mode; its modes, parameters, gradients
     and statistics stay as they are, and no random numbers are used. A compiled model runs without
@@ -41,7 +41,7 @@ def conductances(
         layers: names of modules, as in ``model.named_modules()``, that return a single tensor and
             run once in a forward pass.
         inputs: (N, ...), of floating point.
-        targets: (N,), classes for logits (N, C), or 0 and 1 for scores (N,).
+        targets: (N,), classes for logits (N, C), or 0 and 1 for scores (N,) or (N, 1).
         baseline: where the path begins; of a shape that broadcasts to that of ``inputs``. By
             default zero.
         n: the number of steps on the path.
@@ -60,7 +60,7 @@ def conductances(
         >>> model = nn.Sequential(nn.Linear(2, 2, bias=False), nn.Linear(2, 1, bias=False))
         >>> for weights in model.parameters():
         ...     _ = nn.init.ones_(weights)
-        >>> conductances(model, ["0"], torch.tensor([[1.0, 2.0]]), torch.tensor([0]))
+        >>> conductances(model, ["0"], torch.tensor([[1.0, 2.0]]), torch.tensor([1]))
         {'0': tensor([[3., 3.]])}
     """
     n = checked_integer("n", n, 1)
@@ -139,8 +139,8 @@ def _true_class(logits: Any, targets: Tensor) -> Tensor:
         raise ValueError(
             f"the model must return logits (N, C) or scores (N,), N = {len(targets)}, got {shape}"
         )
-    if logits.ndim == 1:
-        return logits * (2 * targets - 1)
+    if logits.shape[1:] in ((), (1,)):
+        return logits.flatten() * (2 * targets - 1)
     return logits.gather(1, targets.long().unsqueeze(1))
 
 

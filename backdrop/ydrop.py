@@ -53,7 +53,7 @@ class YDrop:
     after this.
 
     Args:
-        model: a model with logits (N, C) or scores (N,).
+        model: a model with logits (N, C), or scores (N,) or (N, 1).
         layers: names of the linear layers. By default all but the last one of the model, in the
             order of ``model.named_modules()``.
         warmup: for so many updates plain dropout with p = 0.5, before anything is measured.

@@ -129,6 +129,16 @@ def test_a_score_counts_for_class_1_and_against_class_0(x):
         torch.testing.assert_close(found, expected)
 
 
+@pytest.mark.parametrize("targets", [[0, 1, 1, 0], [0, 0, 0, 0]])
+def test_scores_may_have_a_dim_of_one_class(targets, x):
+    torch.manual_seed(0)
+    single = MLP(5, [8], 1)
+    column, targets = nn.Sequential(single, nn.Unflatten(0, (-1, 1))), torch.tensor(targets)
+    (found,) = conductances(column, ["0.hidden.0"], x, targets).values()
+    (expected,) = conductances(single, ["hidden.0"], x, targets).values()
+    assert torch.equal(found, expected)
+
+
 def test_a_layer_that_the_logits_do_not_depend_on_has_no_conductance(x):
     class Dead(nn.Module):
         def __init__(self) -> None:
