@@ -100,6 +100,20 @@ def test_whitening_is_computed_in_float32_under_autocast():
     assert torch.equal(y, whitening(images))
 
 
+@pytest.mark.parametrize(
+    ("dtype", "tolerance"), [(torch.float64, 1e-5), (torch.bfloat16, 0.05), (torch.float16, 0.05)]
+)
+def test_the_whitened_net_runs_in_other_dtypes(dtype, tolerance):
+    torch.manual_seed(0)
+    images, net = smooth_images(8, 64), WhitenedTextureNet(channels=8, norm="layer")
+    net.fit_to(images)
+    expected = net(images)
+    logits = net.to(dtype)(images.to(dtype))
+    logits.sum().backward()
+    assert logits.dtype == dtype
+    assert (logits - expected).norm() < tolerance * expected.norm()
+
+
 @pytest.mark.parametrize("size", [40, 41])
 def test_patches_over_the_edge_of_the_image_are_no_outliers(size):
     images = smooth_images(20, size)

@@ -21,6 +21,8 @@ class Whitening(nn.Module):
     The filters of small eigenvalues are differences of large weights. So they are applied in
     float32 also under autocast, and to whole patches only: one that is zero beyond the edge of the
     image would have components up to 90 times as large as others. Zeros, its mean, fill the map up.
+    In a net that is itself in half precision the filters are rounded, though still applied in
+    float32.
 
     Args:
         in_channels: channels of the images.
@@ -48,9 +50,15 @@ class Whitening(nn.Module):
         self.filters.copy_((filters * _fixed_sign(filters)).T.reshape(self.filters.shape))
 
     def forward(self, images: Tensor) -> Tensor:
-        """Map images (N, C, H, W) to float32 maps (N, 50 C, H / 2, W / 2), halves rounded up."""
+        """Map images (N, C, H, W) to maps (N, 50 C, H / 2, W / 2), halves rounded up.
+
+        They have the dtype of the filters: float32 unless the net was given another.
+        """
+        kept = self.filters.dtype
+        computed = torch.promote_types(kept, torch.float32)
         with torch.autocast(images.device.type, enabled=False):
-            white = F.pad(F.conv2d(images.float(), self.filters, stride=2), (1, 1, 1, 1))
+            white = F.conv2d(images.to(computed), self.filters.to(computed), stride=2)
+            white = F.pad(white, (1, 1, 1, 1)).to(kept)
             return torch.cat([white, -white], 1)
 
 
