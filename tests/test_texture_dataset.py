@@ -37,6 +37,11 @@ def test_an_empty_set_is_refused(split):
         TextureDataset(**SMALL, **{**COUNTS, split: 0})
 
 
+def test_an_unknown_split_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="train, validation, test; got 'valid'"):
+        TextureDataset(**SMALL, **COUNTS).load("valid", tmp_path)
+
+
 def test_training_images_come_from_the_authors_files(tmp_path):
     folder = tmp_path / "samples"
     folder.mkdir()

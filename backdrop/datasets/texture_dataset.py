@@ -69,7 +69,10 @@ class TextureDataset:
 
         Raises:
             FileNotFoundError: the authors' textures are wanted and not there.
+            ValueError: unknown split.
         """
+        if split not in self.counts:
+            raise ValueError(f"split must be one of {', '.join(self.counts)}; got {split!r}")
         seed, indices = self.seeds[split], range(self.counts[split])
         if self.files is not None and split == "train":
             images = self._from_files(folder / self.files).images(seed, split, indices)
