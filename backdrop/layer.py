@@ -7,14 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from backdrop.arguments import checked_number
 from backdrop.dims import Dims, checked_dims, resolve_dims
-from backdrop.mask import (
-    Normalisation,
-    checked_normalisation,
-    checked_probability,
-    draw_mask,
-    mask_gradient,
-)
+from backdrop.mask import Normalisation, checked_normalisation, draw_mask, mask_gradient
 
 
 class Backdrop(nn.Module):
@@ -78,7 +73,7 @@ class Backdrop(nn.Module):
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
-        self.p = checked_probability(p)
+        self.p = checked_number("p", p, "[0, 1)")
         self.dims = checked_dims(dims)
         self.normalisation = checked_normalisation(normalisation)
         if not isinstance(generator, torch.Generator | None):

@@ -1,13 +1,14 @@
 """The function under the layer: draws masks, and multiplies gradients by them."""
 
 from collections.abc import Sequence
-from numbers import Real
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 from torch.overrides import handle_torch_function, has_torch_function_unary
+
+from backdrop.arguments import checked_number
 
 Normalisation = Literal["realised", "expected"]
 
@@ -84,7 +85,7 @@ def draw_mask(
         >>> draw_mask((4,), 0.5)
         tensor([0., 4., 0., 0.])
     """
-    p = checked_probability(p)
+    p = checked_number("p", p, "[0, 1)")
     checked_normalisation(normalisation)
     if 0 in shape:
         raise ValueError(f"cannot draw a mask of the empty shape {tuple(shape)}")
@@ -151,15 +152,6 @@ def _is_transformed() -> bool:
     if torch.compiler.is_compiling():
         return False
     return torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0
-
-
-def checked_probability(p: float) -> float:
-    """Give a probability of masking as a float, or raise TypeError or ValueError."""
-    if isinstance(p, bool) or not isinstance(p, Real):
-        raise TypeError(f"p must be a number in [0, 1), got {p!r}")
-    if not 0 <= p < 1:
-        raise ValueError(f"p is the probability of being masked and must lie in [0, 1), got {p}")
-    return float(p)
 
 
 def checked_normalisation(normalisation: Normalisation) -> Normalisation:

@@ -278,8 +278,8 @@ def test_masks_that_do_not_broadcast_are_refused(shape):
 
 
 def test_drawing_refuses_what_the_layer_refuses():
-    for arguments in [((2,), 1.0), ((0, 2), 0.5)]:
-        with pytest.raises(ValueError, match="mask"):
+    for arguments, message in [(((2,), 1.0), "p must lie in"), (((0, 2), 0.5), "empty shape")]:
+        with pytest.raises(ValueError, match=message):
             draw_mask(*arguments)
     with pytest.raises(TypeError, match="number"):
         draw_mask((2,), "0.5")
