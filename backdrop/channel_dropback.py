@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from backdrop.arguments import checked_integer, checked_names, checked_number
+from backdrop.generators import checked_generator, generator_state, set_generator_state
 from backdrop.placement import find_module
 from backdrop.transfer import to_device
 
@@ -134,11 +135,9 @@ class ChannelDropBack:
         for name, value in given.items():
             if value is not None and name not in _ARGUMENTS[form]:
                 raise ValueError(f"{name} is of no use in form {form!r}, got {value!r}")
-        if not isinstance(generator, torch.Generator | None):
-            raise TypeError(f"generator must be a torch.Generator or None, got {generator!r}")
-        _check_replicas_draw_alike(generator)
         self.form = form
-        self.generator = generator
+        self.generator = checked_generator(generator)
+        _check_replicas_draw_alike(generator)
         values: dict[str, Any] = dict(_ARGUMENTS[form])
         values |= {name: value for name, value in given.items() if value is not None}
         index = _SKIP[form] if skip is None else checked_integer("skip", skip, -1)
@@ -181,8 +180,7 @@ class ChannelDropBack:
 
     def state_dict(self) -> dict[str, Any]:
         """Give what a checkpoint needs: the epoch, and the state of an own generator."""
-        own = self.generator
-        return {"epoch": self.epoch, "generator": None if own is None else own.get_state()}
+        return {"epoch": self.epoch, "generator": generator_state(self.generator)}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from a state, with the same draws where the generator is an own one.
@@ -190,13 +188,7 @@ class ChannelDropBack:
         Raises:
             ValueError: if only one of the state and this object has a generator of its own.
         """
-        if (state["generator"] is None) != (self.generator is None):
-            raise ValueError(
-                "the saved state and this object must both have a generator of their own, or "
-                f"neither: the state {'has none' if state['generator'] is None else 'has one'}"
-            )
-        if self.generator is not None:
-            self.generator.set_state(state["generator"].cpu())
+        set_generator_state(self.generator, state["generator"])
         self.set_epoch(state["epoch"])
 
     def remove(self) -> None:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from backdrop.arguments import checked_number
 from backdrop.dims import Dims, checked_dims, resolve_dims
+from backdrop.generators import checked_generator
 from backdrop.mask import Normalisation, checked_normalisation, draw_mask, mask_gradient
 
 
@@ -76,9 +77,7 @@ class Backdrop(nn.Module):
         self.p = checked_number("p", p, "[0, 1)")
         self.dims = checked_dims(dims)
         self.normalisation = checked_normalisation(normalisation)
-        if not isinstance(generator, torch.Generator | None):
-            raise TypeError(f"generator must be a torch.Generator or None, got {generator!r}")
-        self.generator = generator
+        self.generator = checked_generator(generator)
         self.fixed_mask: Tensor | None = None
         self._record: list[Tensor] | None = None
 

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from backdrop.arguments import checked_integer, checked_names, checked_number
 from backdrop.conductance import conductances
+from backdrop.generators import checked_generator, generator_state, set_generator_state
 from backdrop.placement import find_module, place
 
 Scale = Literal["exact", "ema"]
@@ -109,9 +110,7 @@ class YDrop:
             raise ValueError(f"scale must be 'exact' or 'ema', got {scale!r}")
         self.scale = scale
         self.alpha = checked_number("alpha", alpha, "(0, 1]")
-        if not isinstance(generator, torch.Generator | None):
-            raise TypeError(f"generator must be a torch.Generator or None, got {generator!r}")
-        self.generator = generator
+        self.generator = checked_generator(generator)
         self.model = getattr(model, "_orig_mod", model)  # of a compiled model
         linear = _linear_layers(self.model, layers)
         self.layers = list(linear)
@@ -149,7 +148,7 @@ class YDrop:
             "conductances": dict(self.conductances),
             "keep": {name: drop.keep for name, drop in self._drops.items()},
             "scale": {name: drop.scale for name, drop in self._drops.items()},
-            "generator": None if self.generator is None else self.generator.get_state(),
+            "generator": generator_state(self.generator),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -163,13 +162,7 @@ class YDrop:
             raise ValueError(
                 f"the saved state is of layers {list(state['keep'])}, not {self.layers}"
             )
-        if (state["generator"] is None) != (self.generator is None):
-            raise ValueError(
-                "the saved state and this object must both have a generator of their own, or "
-                f"neither: the state {'has none' if state['generator'] is None else 'has one'}"
-            )
-        if self.generator is not None:
-            self.generator.set_state(state["generator"].cpu())
+        set_generator_state(self.generator, state["generator"])
         self._updates = state["updates"]
         self.conductances = dict(state["conductances"])
         for name, drop in self._drops.items():
