@@ -11,7 +11,7 @@ from torch.optim import Optimizer
 
 from backdrop.arguments import checked_integer, checked_names, checked_number
 from backdrop.generators import checked_generator, generator_state, set_generator_state
-from backdrop.placement import find_module
+from backdrop.placement import find_module, uncompiled
 from backdrop.transfer import to_device
 
 Form = Literal["paper", "code"]
@@ -261,7 +261,7 @@ def _eligible(
     model: nn.Module, optimizer: Optimizer, layers: Sequence[str] | None, skip: int
 ) -> dict[str, nn.Parameter]:
     """Give the parameters within ``layers`` that may be treated, whatever their shape, by name."""
-    model = getattr(model, "_orig_mod", model)  # of a compiled model
+    model = uncompiled(model)
     updated = {id(p) for group in optimizer.param_groups for p in group["params"]}
     within = None
     if layers is not None:

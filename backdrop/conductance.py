@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from backdrop.arguments import checked_integer, checked_names, checked_number
-from backdrop.placement import find_module
+from backdrop.placement import find_module, uncompiled
 
 
 def conductances(
@@ -71,7 +71,7 @@ def conductances(
         raise ValueError(
             f"targets must have the shape ({len(inputs)},), got {tuple(targets.shape)}"
         )
-    model = getattr(model, "_orig_mod", model)  # of a compiled model
+    model = uncompiled(model)
     modules = {name: find_module(model, name) for name in layers}
     path = _path(inputs.detach(), baseline, n)
     with (

@@ -72,11 +72,12 @@ def place(model: nn.Module, layers: Mapping[str, nn.Module]) -> Placement:
     module and travels with copies and pickles of the model. A module that is called twice in one
     forward pass has its layer applied twice, with independent random draws.
 
-    ``torch.compile`` ignores hooks added after it: place layers first, compile then. Removing them
-    is honoured. To lift the layers off a copy of the model, copy ``(model, placement)`` together.
+    Code that ``torch.compile`` made before, at the model's first call, ignores layers placed later:
+    place first. Removing them is honoured. To lift the layers off a copy of the model, copy
+    ``(model, placement)`` together.
 
     Args:
-        model: any model.
+        model: any model; of a compiled one, the model that was compiled gets the layers.
         layers: a layer without parameters or buffers for each module name, as in
             ``model.named_modules()``; :class:`~backdrop.Backdrop`, ``nn.Dropout2d`` or any other.
 
@@ -97,6 +98,7 @@ def place(model: nn.Module, layers: Mapping[str, nn.Module]) -> Placement:
         ...     placement.layers["1"]
         Backdrop(p=0.9, dims=sample+spatial, normalisation=realised)
     """
+    model = uncompiled(model)
     hosts = {name: find_module(model, name) for name in layers}
     for name, layer in layers.items():
         if not isinstance(layer, nn.Module):
@@ -108,6 +110,12 @@ def place(model: nn.Module, layers: Mapping[str, nn.Module]) -> Placement:
                 f"move nor save: {', '.join(held)}"
             )
     return Placement({name: _Hook(hosts[name], name, layer) for name, layer in layers.items()})
+
+
+def uncompiled(model: nn.Module) -> nn.Module:
+    """Give the model that ``torch.compile`` was given, with the names its modules have there."""
+    original: nn.Module = getattr(model, "_orig_mod", model)
+    return original
 
 
 def find_module(model: nn.Module, name: str) -> nn.Module:

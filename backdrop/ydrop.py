@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from backdrop.arguments import checked_integer, checked_names, checked_number
 from backdrop.conductance import conductances
 from backdrop.generators import checked_generator, generator_state, set_generator_state
-from backdrop.placement import find_module, place
+from backdrop.placement import find_module, place, uncompiled
 
 Scale = Literal["exact", "ema"]
 
@@ -111,7 +111,7 @@ class YDrop:
         self.scale = scale
         self.alpha = checked_number("alpha", alpha, "(0, 1]")
         self.generator = checked_generator(generator)
-        self.model = getattr(model, "_orig_mod", model)  # of a compiled model
+        self.model = uncompiled(model)
         linear = _linear_layers(self.model, layers)
         self.layers = list(linear)
         self.conductances: dict[str, Tensor] = {}

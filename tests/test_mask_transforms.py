@@ -67,6 +67,18 @@ def test_compiled_whole_it_masks_as_in_eager_mode(backend, placed, x):
         assert agree()
 
 
+def test_layers_placed_on_a_compiled_model_are_those_of_the_plain_one(x):
+    model = net()
+    model[2] = nn.Identity()
+    plain = input_gradient(model, x)
+    compiled = torch.compile(model, backend="aot_eager")
+    with place(compiled, {"1": Backdrop(0.5)}):
+        masked = input_gradient(model, x)
+        assert torch.allclose(input_gradient(compiled, x), masked, atol=1e-4)
+    assert not torch.allclose(masked, plain)
+    assert torch.equal(input_gradient(model, x), plain)
+
+
 def test_compiled_for_all_shapes_it_draws_masks_of_each(x):
     layer = Backdrop(0.5)
     compiled = torch.compile(layer, fullgraph=True, backend="aot_eager", dynamic=True)
