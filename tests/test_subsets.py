@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from backdrop.datasets.subsets import draw, one_against_rest, proportional, without
+from backdrop.datasets.subsets import check_room, draw, one_against_rest, proportional, without
 
 TARGETS = np.repeat([0, 1, 2], [50, 30, 20])
 
@@ -35,7 +35,21 @@ def test_proportional_counts_add_up_and_give_what_is_left_to_the_largest_remaind
 
 
 def test_positives_are_a_fraction_of_the_set_but_never_fewer_than_stated():
-    assert one_against_rest("train", 1000, 0.01, 1) == {0: 990, 1: 10}
-    assert one_against_rest("test", 1000, 0.01, 100) == {0: 900, 1: 100}
+    assert one_against_rest({"train": 1000, "test": 1000}, 0.01, 100) == {
+        "train": {0: 990, 1: 10},
+        "test": {0: 900, 1: 100},
+    }
+    assert one_against_rest({"train": 20}, 0.01, 100) == {"train": {0: 19, 1: 1}}
     with pytest.raises(ValueError, match="test must be larger than its 100 positives; got 100"):
-        one_against_rest("test", 100, 0.01, 100)
+        one_against_rest({"test": 100}, 0.01, 100)
+
+
+def test_sets_that_share_rows_must_fit_together():
+    rooms = {("train", "validation"): 10, ("test",): 5}
+    check_room({"train": 6, "validation": 4, "test": 5}, rooms)
+    with pytest.raises(ValueError, match=r"^train \+ validation must be at most 10; got 6 \+ 5$"):
+        check_room({"train": 6, "validation": 5, "test": 5}, rooms)
+    with pytest.raises(ValueError, match=r"^test must be at most 5; got 6$"):
+        check_room({"train": 6, "validation": 4, "test": 6}, rooms)
+    with pytest.raises(ValueError, match="validation must be at least 1; got 0"):
+        check_room({"train": 6, "validation": 0, "test": 6}, rooms)

@@ -17,7 +17,14 @@ from backdrop.datasets.cifar10_files import (
     Images,
     read_images,
 )
-from backdrop.datasets.subsets import Rows, check_fraction, draw, one_against_rest, without
+from backdrop.datasets.subsets import (
+    Rows,
+    check_fraction,
+    check_room,
+    draw,
+    one_against_rest,
+    without,
+)
 
 
 class _Cifar10:
@@ -167,28 +174,14 @@ class Cifar10Binary(_Cifar10):
         sizes = {"train": train, "validation": validation, "test": test}
         _check_room(sizes)
         self._target_of_class = np.array([int(name == positive) for name in CLASSES])
-        self.counts = {
-            split: one_against_rest(
-                split, size, positive_fraction, 1 if split == "train" else evaluation_positives
-            )
-            for split, size in sizes.items()
-        }
+        self.counts = one_against_rest(sizes, positive_fraction, evaluation_positives)
         _check_targets(self.counts)
 
 
 def _check_room(sizes: dict[str, int]) -> None:
     """Raise ValueError unless training, validation and test sets fit into the data set."""
-    for split, size in sizes.items():
-        if size < 1:
-            raise ValueError(f"{split} must be at least 1; got {size}")
-    everything = {part: number * len(CLASSES) for part, number in PER_CLASS.items()}
-    if sizes["train"] + sizes["validation"] > everything["train"]:
-        raise ValueError(
-            f"train + validation must be at most {everything['train']};"
-            f" got {sizes['train']} + {sizes['validation']}"
-        )
-    if sizes["test"] > everything["test"]:
-        raise ValueError(f"test must be at most {everything['test']}; got {sizes['test']}")
+    rooms = {part: number * len(CLASSES) for part, number in PER_CLASS.items()}
+    check_room(sizes, {("train", "validation"): rooms["train"], ("test",): rooms["test"]})
 
 
 def _check_targets(counts: dict[str, dict[int, int]]) -> None:

@@ -49,18 +49,24 @@ def without(rows: Rows, among: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return left
 
 
-def one_against_rest(split: str, size: int, fraction: float, at_least: int) -> dict[int, int]:
-    """Give the counts of targets 0 and 1 in a split with a fraction of positives.
+def one_against_rest(
+    sizes: Mapping[str, int], fraction: float, evaluation_positives: int
+) -> dict[str, dict[int, int]]:
+    """Give the counts of targets 0 and 1 in each split, with a fraction of positives.
 
-    The positives are raised to ``at_least`` where the fraction gives fewer.
+    Where the fraction gives fewer, the positives are raised to one in the training set and to
+    ``evaluation_positives`` in the others.
 
     Raises:
         ValueError: no room is left for a negative.
     """
-    positives = max(round(size * fraction), at_least)
-    if positives >= size:
-        raise ValueError(f"{split} must be larger than its {positives} positives; got {size}")
-    return {0: size - positives, 1: positives}
+    counts = {}
+    for split, size in sizes.items():
+        positives = max(round(size * fraction), 1 if split == "train" else evaluation_positives)
+        if positives >= size:
+            raise ValueError(f"{split} must be larger than its {positives} positives; got {size}")
+        counts[split] = {0: size - positives, 1: positives}
+    return counts
 
 
 def proportional(targets: Rows, size: int) -> dict[int, int]:
@@ -79,3 +85,21 @@ def check_fraction(name: str, fraction: float) -> None:
     """Raise ValueError unless ``fraction`` is above 0 and below 1."""
     if not 0 < fraction < 1:
         raise ValueError(f"{name} must be above 0 and below 1; got {fraction}")
+
+
+def check_room(sizes: Mapping[str, int], rooms: Mapping[tuple[str, ...], int]) -> None:
+    """Raise ValueError if a set is empty, or sets are together larger than the rows they share.
+
+    Args:
+        sizes: rows in each set.
+        rooms: the rows that there are for one set or several together.
+    """
+    for split, size in sizes.items():
+        if size < 1:
+            raise ValueError(f"{split} must be at least 1; got {size}")
+    for splits, room in rooms.items():
+        wanted = [sizes[split] for split in splits]
+        if sum(wanted) > room:
+            raise ValueError(
+                f"{' + '.join(splits)} must be at most {room}; got {' + '.join(map(str, wanted))}"
+            )

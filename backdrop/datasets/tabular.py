@@ -13,6 +13,7 @@ from torch import Tensor
 from backdrop.datasets.subsets import (
     Rows,
     check_fraction,
+    check_room,
     draw,
     one_against_rest,
     proportional,
@@ -207,12 +208,7 @@ class TabularBinary(_Tabular):
         if evaluation_positives < 1:
             raise ValueError(f"evaluation_positives must be at least 1; got {evaluation_positives}")
         self.positive = positive
-        self.counts = {
-            split: one_against_rest(
-                split, size, positive_fraction, 1 if split == "train" else evaluation_positives
-            )
-            for split, size in sizes.items()
-        }
+        self.counts = one_against_rest(sizes, positive_fraction, evaluation_positives)
 
     def _targets(self, labels: Rows) -> Rows:
         return np.where(labels == self.positive, 1, 0)
@@ -223,16 +219,9 @@ class TabularBinary(_Tabular):
 
 def _check_room(name: str, sizes: dict[str, int]) -> None:
     """Raise ValueError unless training, validation and test sets fit into the table."""
-    for split, size in sizes.items():
-        if size < 1:
-            raise ValueError(f"{split} must be at least 1; got {size}")
     rows = TABLES[name].rows
     shared = [("train", "validation"), ("test",)] if len(rows) == 2 else [tuple(sizes)]
-    for splits, room in zip(shared, rows, strict=True):
-        if (wanted := sum(sizes[split] for split in splits)) > room:
-            raise ValueError(
-                f"{' + '.join(splits)} must be at most {room}, the rows of {name}; got {wanted}"
-            )
+    check_room(sizes, dict(zip(shared, rows, strict=True)))
 
 
 def _read(
