@@ -187,3 +187,24 @@ def test_padding_that_a_maximum_sees_alone_spoils_no_gradient():
     corner.fixed_mask[0, 0] = 1
     place(model.double(), {"": corner})
     assert difference(model, torch.randn(2, 1, 42, 42, dtype=torch.float64)) < 1e-12
+
+
+@pytest.mark.parametrize("shape", [(), (1,), (6, 6), (6, 1, 1), (1, 6, 6), (6, 1, 6, 6)])
+def test_fixed_masks_are_aligned_with_the_last_dims(shape):
+    # As many samples as channels, rows and columns: sizes do not tell which dim is which.
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        nn.Conv2d(3, 6, 3, padding=1), nn.ReLU(), Backdrop(), nn.Conv2d(6, 2, 1)
+    ).double()
+    model[2].fixed_mask = torch.zeros(shape)
+    model[2].fixed_mask.view(-1)[:3] = 2
+    assert difference(model, torch.randn(6, 3, 6, 6, dtype=torch.float64)) < 1e-12
+
+
+@pytest.mark.parametrize("shape", [(), (1, 1), (5, 1, 1, 1)])
+def test_fixed_masks_of_whole_samples_are_exact_where_positions_are_coupled(shape):
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.GroupNorm(2, 4), Backdrop()).double()
+    model[2].fixed_mask = torch.zeros(shape)
+    model[2].fixed_mask.view(-1)[0] = 2
+    assert difference(model, torch.randn(5, 3, 6, 6, dtype=torch.float64)) < 1e-12

@@ -32,10 +32,11 @@ class ForwardPass:
     def at_mask(self, recording: Recording, output: Recorded, mask: Tensor) -> Tensor:
         """Compute the stage that ends at a mask; go on recording while there are masks left."""
         stage = recording.end(output)
-        patches = patches_of(stage, mask)
+        aligned = _aligned(mask, output)
+        patches = patches_of(stage, aligned)
         x, tensors = _source(recording), recording.tensors
         if self._pays.get(running_module(self.names), False) and stage.steps:
-            y = survivors_only(stage, patches, x, tensors, mask)
+            y = survivors_only(stage, patches, x, tensors, aligned)
         else:
             y = stage.run(x, tensors)
         y = mask_gradient(y, mask)
@@ -72,7 +73,7 @@ class TrialPass:
     def at_mask(self, recording: Recording, output: Recorded, mask: Tensor) -> Tensor:
         """Note the mask and its stage; end the pass at the last one."""
         stage = recording.end(output)
-        patches = patches_of(stage, mask)
+        patches = patches_of(stage, _aligned(mask, output))
         name = running_module(self.names)
         needs_input = recording.start.probe.requires_grad or bool(self.met)
         work = stage_work(
@@ -94,8 +95,18 @@ def _source(recording: Recording) -> Tensor:
     return recording.source
 
 
+def _aligned(mask: Tensor, output: Recorded) -> Tensor:
+    """Give a mask on the output's device, and with as many dims: its own are the last ones."""
+    aligned = (1,) * (output.ndim - mask.ndim) + tuple(mask.shape)
+    return mask.to(output.device).reshape(aligned)
+
+
 def patches_of(stage: Stage, mask: Tensor) -> Patches | None:
     """Give the patches of a stage, None if only whole samples can be run again.
+
+    Args:
+        stage: the stage.
+        mask: that which masks the gradient of its output, with as many dims as the output.
 
     Raises:
         InexactError: if the mask tells positions apart and the stage couples them.
@@ -109,9 +120,6 @@ def patches_of(stage: Stage, mask: Tensor) -> Patches | None:
             pass
     elif step is not None:
         what, where, why = step.name, step.module, step.operation.couples
-    by_sample_alone = mask.numel() == 1 or (
-        mask.ndim == len(stage.nodes[stage.output].shape) + 1 and mask.numel() == len(mask)
-    )
-    if not by_sample_alone:
+    if mask.numel() > len(mask):  # it masks more than whole samples
         raise InexactError(what, where, why)
     return None

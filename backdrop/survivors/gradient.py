@@ -23,7 +23,8 @@ def survivors_only(
         patches: the stage's patches; None if only whole samples can be run again.
         x: its input (N, …).
         tensors: the real tensors that its operations take.
-        mask: that which masks the gradient of its output; samples without survivors are not kept.
+        mask: that which masks the gradient of its output, with as many dims, each of size 1 or the
+            output's; samples without survivors are not kept.
 
     Returns:
         The output of the stage, whose gradients are those of the dense computation to rounding.
@@ -32,8 +33,8 @@ def survivors_only(
         RuntimeError: in the backward pass, under ``create_graph=True``.
     """
     kept: Tensor | None = None
-    if mask.shape[0] == len(x) and mask.ndim > 0:
-        alive = (mask != 0).flatten(1).any(1) if mask.ndim > 1 else mask != 0
+    if len(mask) == len(x):
+        alive = (mask != 0).unsqueeze(-1).flatten(1).any(1)
         kept = alive.nonzero().flatten()
         kept = None if len(kept) == len(x) else kept
     y: Tensor = _SurvivorsOnly.apply(stage, patches, kept, x, *tensors)
