@@ -1,5 +1,7 @@
 """The gradients of a model with and without survivors, at the same masks."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
@@ -31,3 +33,14 @@ def difference(model: nn.Module, x: Tensor) -> float:
     assert set(skip.used.values()) == {"survivors"}
     torch.testing.assert_close(y_again, y, **TOLERANCE[y.dtype])
     return float((sparse - dense).norm() / dense.norm().clamp(min=1e-300))
+
+
+class Apply(nn.Module):
+    """Calls a function of its input and a parameter of a given shape."""
+
+    def __init__(self, function: Callable[[Tensor, Tensor], Tensor], *shape: int) -> None:
+        super().__init__()
+        self.function, self.values = function, nn.Parameter(torch.randn(shape))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.function(x, self.values)

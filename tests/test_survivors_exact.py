@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from backdrop import Backdrop, place
 from backdrop.models import MLP, AllConvNet, SmallConvNet, TextureNet, WhitenedTextureNet
 from backdrop.models.texture_net import PositionLayerNorm
-from tests.gradients import difference
+from tests.gradients import Apply, difference
 
 CHANNELS = 4
 
@@ -208,3 +208,19 @@ def test_fixed_masks_of_whole_samples_are_exact_where_positions_are_coupled(shap
     model[2].fixed_mask = torch.zeros(shape)
     model[2].fixed_mask.view(-1)[0] = 2
     assert difference(model, torch.randn(5, 3, 6, 6, dtype=torch.float64)) < 1e-12
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x, p: F.linear(input=x, weight=p.expand(3, 4)),
+        lambda x, p: torch.relu_(input=x * p),
+        lambda x, p: torch.maximum(input=x, other=x.tanh()),
+        lambda x, p: p - x,
+        lambda x, p: torch.cat(tensors=[x, x.tanh()], dim=1),
+    ],
+)
+def test_arguments_may_be_named_and_maps_may_come_second(function):
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(5, 4), Apply(function, 1, 4), Backdrop(0.5, "sample")).double()
+    assert difference(model, torch.randn(6, 5, dtype=torch.float64)) < 1e-12

@@ -6,8 +6,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.autograd import forward_ad
+from torch.nn import functional as F
 
 from backdrop import Backdrop, InexactError, place, survivors, why_inexact
+from tests.gradients import Apply
 
 SHAPE = (2, 4, 8, 8)
 
@@ -85,6 +87,29 @@ def test_spatial_masks_refuse_what_is_not_local(layer):
 @pytest.mark.parametrize("layer", [*COUPLING_SAMPLES, *UNKNOWN])
 def test_masks_of_samples_refuse_what_couples_samples(layer):
     assert "in module '1" in why_inexact(stage(layer, "sample"), SHAPE)
+
+
+@pytest.mark.parametrize(
+    ("function", "why"),
+    [
+        (lambda x, p: F.linear(x.tanh(), x.sigmoid()), "second feature map"),  # (N, N)
+        (lambda x, p: F.linear(x, p.expand(8, 8), x.mean(1)), "second feature map"),
+        (lambda x, p: F.layer_norm(x, (8,), x.mean(1)), "second feature map"),
+        (lambda x, p: F.linear(p, x), "first argument"),
+        (lambda x, p: F.prelu(p, x), "first argument"),
+        (lambda x, p: p.clamp(max=x), "first argument"),
+        (lambda x, p: p.clone().add_(x), "changes a tensor"),
+        (lambda x, p: torch.add(x, 1, out=x.tanh()), "further tensors"),
+        (lambda x, p: torch.add(x, 1, out=torch.empty(8)), "further tensors"),
+    ],
+)
+def test_maps_where_weights_are_expected_are_refused(function, why):
+    model = nn.Sequential(nn.Linear(8, 8), Apply(function, 1, 8), Backdrop(0.5, "sample"))
+    reason = why_inexact(model, (8, 8))
+    assert "in module '1'" in reason
+    assert why in reason
+    with survivors(model), pytest.raises(InexactError, match=why):
+        model(torch.randn(8, 8))
 
 
 def test_what_lies_above_the_last_active_mask_does_not_matter():

@@ -29,6 +29,8 @@ def alias(func: Any, input: Recorded, *args: Any, **kwargs: Any) -> Operation:
 
 def binary(func: Any, input: Any, other: Any, **kwargs: Any) -> Operation:
     """Give the rule of an operation on two tensors element by element, or a tensor and a number."""
+    if any(isinstance(value, Tensor) for value in kwargs.values()):
+        raise RefusedError("it takes further tensors")
     operands = tuple(value for value in (input, other) if isinstance(value, Tensor))
     if len(operands) == 1:
         first = isinstance(input, Tensor)
@@ -168,18 +170,23 @@ BINARY = (
     "minimum", "__add__", "__radd__", "__sub__", "__mul__", "__rmul__", "__truediv__",
 )
 # fmt: on
+REVERSED = ("__rsub__", "__rtruediv__")
+CONCATENATIONS = ("cat", "concat", "concatenate")
+
+# Operations in which several feature maps may meet; others take one, as their first argument.
+JOINING = {*BINARY, *REVERSED, *CONCATENATIONS}
 
 # Rules that need the function that was called.
 OF_FUNCTION: dict[str, Rule] = {
     **dict.fromkeys(POINTWISE, pointwise),
     **dict.fromkeys(ALIASES, alias),
     **dict.fromkeys(BINARY, binary),
-    **dict.fromkeys(("__rsub__", "__rtruediv__"), reversed_binary),
+    **dict.fromkeys(REVERSED, reversed_binary),
     **dict.fromkeys(("movedim", "moveaxis", "permute", "transpose", "swapaxes"), move),
     **dict.fromkeys(("mean", "sum", "amax", "amin"), reduce),
 }
 REARRANGING: dict[str, Rule] = {
-    **dict.fromkeys(("cat", "concat", "concatenate"), concatenate),
+    **dict.fromkeys(CONCATENATIONS, concatenate),
     **dict.fromkeys(("view", "reshape"), reshape),
     "flatten": flatten,
     "squeeze": squeeze,

@@ -12,7 +12,7 @@ from torch.overrides import resolve_name
 from backdrop.mask import mask_gradient
 from backdrop.survivors.normalisation import NORMALISATION
 from backdrop.survivors.operation import Operation, RefusedError
-from backdrop.survivors.rearranging import OF_FUNCTION, REARRANGING
+from backdrop.survivors.rearranging import JOINING, OF_FUNCTION, REARRANGING
 from backdrop.survivors.recorded import (
     Axes,
     InexactError,
@@ -90,7 +90,9 @@ class Recording:
         target: Recorded | None = None
         base = name if name.endswith("__") else name.removesuffix("_")
         if base in OF_FUNCTION and (base != name or kwargs.get("inplace")):
-            target = args[0]
+            target = _first(args, kwargs)
+            if not isinstance(target, Recorded):
+                raise RefusedError("it changes a tensor that does not come from the stage's input")
             if self._memory[target.node] == 0:
                 # The stage's input is kept for the backward pass: leave it as it is.
                 func = getattr(torch.Tensor, base) if base != name else func
@@ -166,7 +168,22 @@ def _rule(name: str, func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) 
     rule = partial(OF_FUNCTION[name], func) if name in OF_FUNCTION else RULES.get(name)
     if rule is None:
         raise RefusedError("it is unknown here, and might couple samples or positions")
+    if name not in JOINING:
+        _check_alone(args, kwargs)
     try:
         return rule(*args, **kwargs)
     except TypeError as error:
         raise RefusedError(f"its arguments are unknown here ({error})") from error
+
+
+def _check_alone(args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
+    """Raise RefusedError unless the first argument, and no other, comes from the stage's input."""
+    first = _first(args, kwargs)
+    if not isinstance(first, Recorded):
+        raise RefusedError("its first argument does not come from the stage's input")
+    if len(recorded_in((args, kwargs))) > 1:
+        raise RefusedError("a second feature map of the stage meets it, and might couple samples")
+
+
+def _first(args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+    return args[0] if args else kwargs.get("input")
