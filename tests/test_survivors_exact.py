@@ -217,6 +217,8 @@ def test_fixed_masks_of_whole_samples_are_exact_where_positions_are_coupled(shap
         lambda x, p: torch.relu_(input=x * p),
         lambda x, p: torch.maximum(input=x, other=x.tanh()),
         lambda x, p: p - x,
+        lambda x, p: 2 - x,
+        lambda x, p: 2 / (3 + x.square()),
         lambda x, p: torch.cat(tensors=[x, x.tanh()], dim=1),
     ],
 )

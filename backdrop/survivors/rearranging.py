@@ -70,7 +70,7 @@ def _sizes(tensor: Tensor, axes: Axes, ndim: int) -> tuple[int, ...]:
 
 def reversed_binary(func: Any, input: Any, other: Any) -> Operation:
     """Give the rule of ``other - self`` and the like."""
-    return binary({"__rsub__": torch.sub, "__rtruediv__": torch.div}[func.__name__], other, input)
+    return binary(torch.sub if func is Tensor.__rsub__ else torch.div, other, input)
 
 
 def concatenate(tensors: Sequence[Any], dim: int = 0) -> Operation:
