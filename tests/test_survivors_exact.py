@@ -1,5 +1,7 @@
 """Survivors give the gradients of the dense backward pass, whatever the stages are made of."""
 
+from unittest.mock import patch
+
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
@@ -10,6 +12,7 @@ from torch.nn import functional as F
 from backdrop import Backdrop, place
 from backdrop.models import MLP, AllConvNet, SmallConvNet, TextureNet, WhitenedTextureNet
 from backdrop.models.texture_net import PositionLayerNorm
+from backdrop.survivors.bands import BAND
 from tests.gradients import Apply, difference
 
 CHANNELS = 4
@@ -226,3 +229,31 @@ def test_arguments_may_be_named_and_maps_may_come_second(function):
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(5, 4), Apply(function, 1, 4), Backdrop(0.5, "sample")).double()
     assert difference(model, torch.randn(6, 5, dtype=torch.float64)) < 1e-12
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x, _: x / x.square().sum(1, keepdim=True).sqrt(),
+        lambda x, _: (x * 1).div_(x.square().sum(1, keepdim=True)),
+        lambda x, _: x / x.abs().sum(1, keepdim=True),
+        lambda x, _: x.square().sum(1, keepdim=True).sqrt() + x,
+        lambda x, _: (2 + x.square()).sqrt() - x.abs().sqrt(),
+        lambda x, _: x.abs().log(),
+        lambda x, _: 1 / (x.abs() + x.square()),
+        lambda x, p: p / x,
+    ],
+)
+@pytest.mark.parametrize("band", [40, 2**24])
+def test_derivatives_that_are_infinite_beyond_the_border_spoil_no_gradient(function, band):
+    # Without a bias, a convolution gives 0 there.
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        nn.Conv2d(3, 4, 3, padding=1, bias=False),
+        Apply(function, 1, 4, 1, 1),
+        nn.Conv2d(4, 2, 5, padding=2),
+        Backdrop(0.98),
+    ).double()
+    x = torch.randn(2, 3, 24, 24, dtype=torch.float64)
+    with patch.dict(BAND, {"cpu": band}):
+        assert difference(model, x) < 1e-11

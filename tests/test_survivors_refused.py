@@ -9,6 +9,7 @@ from torch.autograd import forward_ad
 from torch.nn import functional as F
 
 from backdrop import Backdrop, InexactError, place, survivors, why_inexact
+from backdrop.models.texture_net import PositionLayerNorm
 from tests.gradients import Apply
 
 SHAPE = (2, 4, 8, 8)
@@ -60,6 +61,7 @@ COUPLING_POSITIONS = [
     nn.GroupNorm(2, 4), nn.InstanceNorm2d(4), nn.LayerNorm(SHAPE[1:]), nn.AdaptiveAvgPool2d(4),
     nn.Conv2d(4, 4, 3, padding=1, padding_mode="circular"), nn.Linear(8, 8), nn.Softmax(3), Gate(),
     nn.AvgPool2d(3, 1, 1, count_include_pad=False), nn.Flatten(2), Places(),
+    PositionLayerNorm(4, eps=0),
 ]  # fmt: skip
 COUPLING_SAMPLES = [
     nn.BatchNorm2d(4),

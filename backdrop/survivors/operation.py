@@ -34,7 +34,8 @@ class Operation:
         axes: the dims of the output along which positions run; None if they are merged.
         windows: for each axis; none if every position sees itself alone.
         on_patches: computes the output from patches, without padding; None if ``run`` does.
-        fill: what the operation pads its input with.
+        fill: what is written over that part of a patch of its inputs that lies outside the map: the
+            value that it pads with, or one at which its derivative is finite.
         work: multiply-adds for one element of the output.
         aliases: whether the output may share the memory of the input.
         couples: why it cannot be run on patches; empty if it can.

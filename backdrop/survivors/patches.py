@@ -4,7 +4,9 @@ Position o of the output needs, of each node along each axis, the positions from
 to o · stride + last (of a branching stage, the smallest interval that all branches lie in). Cut out
 at the input, these patches pass through the stage without padding, to one position each. Where they
 reach beyond the map, every operation that pads finds its padding value written over what lies
-outside, so that the border is exact.
+outside, so that the border is exact. What passes through the other operations there is dropped by
+the next padding; those whose derivative is infinite at 0 find a harmless value, so that no 0 · ∞
+spoils the gradients of weights.
 """
 
 from collections.abc import Sequence
@@ -58,7 +60,7 @@ class Patches:
 
     def __init__(self, stage: Stage, block: Sequence[int] | None = None) -> None:
         self.stage = stage
-        self._padded = {step.output for step in stage.steps if _pads(stage, step)}
+        self._filled = {step.output for step in stage.steps if _fills(stage, step)}
         block = block or (1,) * len(stage.nodes[stage.output].axes or ())
         self.reaches: dict[int, Reaches] = {
             stage.output: tuple(Reach(0, length - 1, 1) for length in block)
@@ -99,10 +101,10 @@ class Patches:
         return [self.numel(i) if i in self.reaches else 0 for i in range(len(self.stage.nodes))]
 
     def inside(self, positions: Tensor) -> Tensor:
-        """Say which output positions (n, axes) have patches that no padding reaches."""
+        """Say which output positions (n, axes) have patches of which nothing is overwritten."""
         inside = torch.ones(len(positions), dtype=torch.bool, device=positions.device)
         for step in self.stage.steps:
-            if step.output in self._padded:
+            if step.output in self._filled:
                 sizes = self.stage.nodes[step.inputs[0]].sizes
                 for axis, (reach, size) in enumerate(zip(self.needed(step), sizes, strict=True)):
                     start = positions[:, axis] * reach.stride
@@ -127,17 +129,17 @@ class Patches:
         Args:
             x: patches of the stage's input (n, C, *lengths).
             tensors: the real tensors that the operations take.
-            positions: those of the output, (n, axes); None if no padding reaches the patches.
+            positions: those of the output, (n, axes); None if nothing is to be overwritten.
         """
         values = {0: x}
         for step in self.stage.steps:
             operation, needed = step.operation, self.needed(step)
             parts = {node: self._part(node, values[node], needed) for node in step.inputs}
-            border = positions if step.output in self._padded else None
+            border = positions if step.output in self._filled else None
             if border is not None:
-                (node,) = parts
-                source = self.stage.nodes[node]
-                parts[node] = _fill_outside(parts[node], source, needed, border, operation.fill)
+                for node, part in parts.items():
+                    source = self.stage.nodes[node]
+                    parts[node] = _fill_outside(part, source, needed, border, operation.fill)
             with step.autocast.entered():
                 run = operation.on_patches or operation.run
                 out = run(*step.arguments(parts, tensors))
@@ -159,10 +161,10 @@ class Patches:
         return value
 
 
-def _pads(stage: Stage, step: Step) -> bool:
-    """Say whether a step looks beyond its input's map."""
+def _fills(stage: Stage, step: Step) -> bool:
+    """Say whether a step's input is to be overwritten where it lies outside the map."""
     if not step.operation.windows:
-        return False
+        return step.operation.fill != 0
     before, after = stage.nodes[step.inputs[0]].sizes, stage.nodes[step.output].sizes
     return any(
         w.padding > 0 or (out - 1) * w.stride - w.padding + (w.kernel - 1) * w.dilation >= size

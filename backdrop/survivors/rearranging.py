@@ -22,6 +22,11 @@ def pointwise(func: Any, input: Recorded, *args: Any, **kwargs: Any) -> Operatio
     return Operation((input,), lambda x: func(x, *args, **kwargs), input.axes)
 
 
+def steep(func: Any, input: Recorded, *args: Any, **kwargs: Any) -> Operation:
+    """Give the rule of one whose derivative is infinite at 0; outside the map it finds 1."""
+    return replace(pointwise(func, input, *args, **kwargs), fill=1.0)
+
+
 def alias(func: Any, input: Recorded, *args: Any, **kwargs: Any) -> Operation:
     """Give the rule of one that may return its input itself, as ``contiguous`` does."""
     return replace(pointwise(func, input, *args, **kwargs), aliases=True)
@@ -68,9 +73,17 @@ def _sizes(tensor: Tensor, axes: Axes, ndim: int) -> tuple[int, ...]:
     return tuple(aligned[axis] for axis in axes)
 
 
+def division(func: Any, input: Any, other: Any, **kwargs: Any) -> Operation:
+    """Give the rule of a division; outside the map, a map is 1 where it is divided by."""
+    fill = 1.0 if isinstance(other, Recorded) else 0.0
+    return replace(binary(func, input, other, **kwargs), fill=fill)
+
+
 def reversed_binary(func: Any, input: Any, other: Any) -> Operation:
-    """Give the rule of ``other - self`` and the like."""
-    return binary(torch.sub if func is Tensor.__rsub__ else torch.div, other, input)
+    """Give the rule of ``other - self`` and ``other / self``."""
+    if func is Tensor.__rsub__:
+        return binary(torch.sub, other, input)
+    return division(torch.div, other, input)
 
 
 def concatenate(tensors: Sequence[Any], dim: int = 0) -> Operation:
@@ -161,26 +174,29 @@ def squeeze(input: Recorded, dim: int) -> Operation:
 POINTWISE = (
     "relu", "relu6", "elu", "selu", "celu", "leaky_relu", "gelu", "silu", "mish", "softplus",
     "softsign", "hardtanh", "hardswish", "hardsigmoid", "hardshrink", "softshrink", "tanhshrink",
-    "logsigmoid", "tanh", "sigmoid", "clamp", "abs", "neg", "exp", "square", "sqrt", "log", "sin",
-    "cos", "erf",
+    "logsigmoid", "tanh", "sigmoid", "clamp", "abs", "neg", "exp", "square", "sin", "cos", "erf",
 )
+STEEP = ("sqrt", "log")
 ALIASES = ("contiguous", "to", "float", "double", "half", "bfloat16", "type", "clone")
 BINARY = (
-    "add", "sub", "subtract", "mul", "multiply", "div", "divide", "true_divide", "maximum",
-    "minimum", "__add__", "__radd__", "__sub__", "__mul__", "__rmul__", "__truediv__",
+    "add", "sub", "subtract", "mul", "multiply", "maximum", "minimum", "__add__", "__radd__",
+    "__sub__", "__mul__", "__rmul__",
 )
 # fmt: on
+DIVISIONS = ("div", "divide", "true_divide", "__truediv__")
 REVERSED = ("__rsub__", "__rtruediv__")
 CONCATENATIONS = ("cat", "concat", "concatenate")
 
 # Operations in which several feature maps may meet; others take one, as their first argument.
-JOINING = {*BINARY, *REVERSED, *CONCATENATIONS}
+JOINING = {*BINARY, *DIVISIONS, *REVERSED, *CONCATENATIONS}
 
 # Rules that need the function that was called.
 OF_FUNCTION: dict[str, Rule] = {
     **dict.fromkeys(POINTWISE, pointwise),
+    **dict.fromkeys(STEEP, steep),
     **dict.fromkeys(ALIASES, alias),
     **dict.fromkeys(BINARY, binary),
+    **dict.fromkeys(DIVISIONS, division),
     **dict.fromkeys(REVERSED, reversed_binary),
     **dict.fromkeys(("movedim", "moveaxis", "permute", "transpose", "swapaxes"), move),
     **dict.fromkeys(("mean", "sum", "amax", "amin"), reduce),
