@@ -257,3 +257,17 @@ def test_derivatives_that_are_infinite_beyond_the_border_spoil_no_gradient(funct
     x = torch.randn(2, 3, 24, 24, dtype=torch.float64)
     with patch.dict(BAND, {"cpu": band}):
         assert difference(model, x) < 1e-11
+
+
+def test_parameters_that_meet_the_map_alike_keep_their_own_gradients():
+    # autograd may give one tensor as the gradient of both; it is summed over groups of patches.
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        nn.Conv2d(3, 4, 3, padding=1),
+        Apply(torch.add, 1, 4, 1, 1),
+        Apply(torch.add, 1, 4, 1, 1),
+        Backdrop(),
+    )
+    model[3].fixed_mask = torch.zeros(2, 1, 48, 48)
+    model[3].fixed_mask[[0, 1, 1], 0, [10, 0, 0], [10, 0, 5]] = 1  # inside and at the border
+    assert difference(model, torch.randn(2, 3, 48, 48)) < 1e-6

@@ -107,7 +107,8 @@ class _Gradients:
             if value is not None and i in self._of_leaves:
                 self._of_leaves[i] += value
             elif value is not None:
-                self._of_leaves[i] = value.to(_wide(value))
+                # A copy: autograd may give one tensor as the gradient of several leaves.
+                self._of_leaves[i] = value.to(_wide(value), copy=True)
         return found[-1] if self.needs_x else None
 
     def add_samples(self, samples: Tensor, of_part: Tensor | None) -> None:
