@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from backdrop import Backdrop, InexactError, place, survivors, why_inexact
 from backdrop.models.texture_net import PositionLayerNorm
-from tests.gradients import Apply
+from tests.gradients import Apply, gradients
 
 SHAPE = (2, 4, 8, 8)
 
@@ -170,6 +170,40 @@ def test_compilation_is_refused(model):
     compiled = torch.compile(model, backend="eager", fullgraph=True)
     with pytest.raises(Exception, match="remove"):
         compiled(torch.randn(SHAPE))
+
+
+def test_compilation_that_may_stay_incomplete_leaves_survivors_as_they_are():
+    model, x = nn.Sequential(nn.Conv2d(4, 4, 3), nn.Tanh(), Backdrop(0.5)), torch.randn(SHAPE)
+    _, expected = gradients(model, x)
+    skip = survivors(model, always=True)
+    compiled = torch.compile(model, backend="eager")
+    torch.testing.assert_close(gradients(compiled, x)[1], expected)
+    assert skip.used == {"2": "survivors"}
+
+
+def _wrapped(model: nn.Module) -> nn.Module:
+    return torch.compile(model, backend="eager")
+
+
+def _compiled_in_place(model: nn.Module) -> nn.Module:
+    model.compile(backend="eager")
+    return model
+
+
+def _with_a_wrapped_module(model: nn.Module) -> nn.Module:
+    model[0] = torch.compile(model[0], backend="eager")
+    return model
+
+
+@pytest.mark.parametrize(
+    ("compiled", "name"), [(_wrapped, ""), (_compiled_in_place, ""), (_with_a_wrapped_module, "0")]
+)
+def test_compiled_models_are_refused(compiled, name):
+    model = compiled(nn.Sequential(nn.Conv2d(4, 4, 3), Backdrop(0.5)))
+    with pytest.raises(RuntimeError, match=f"module '{name}' is compiled"):
+        survivors(model)
+    assert not model._forward_hooks
+    assert not model._forward_pre_hooks
 
 
 def test_inputs_other_than_one_floating_point_tensor_are_refused(model):

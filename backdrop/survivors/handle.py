@@ -31,7 +31,10 @@ def survivors(model: nn.Module, always: bool = False) -> "Survivors":
     normalisation. All else is refused: see :func:`why_inexact`. What lies above the last mask does
     not matter.
 
-    No ``torch.compile``, ``torch.func`` or second derivatives: they raise.
+    No ``torch.compile``, ``torch.func`` or second derivatives: they raise, and so does this on a
+    model with compiled modules. ``torch.compile`` of the model afterwards raises only with
+    ``fullgraph=True``; otherwise it runs the model uncompiled, on survivors. Wrappers that it made
+    of the model before, and that have been called, keep their dense backward pass.
 
     Args:
         model: a model with :class:`~backdrop.Backdrop` layers, placed or among its modules, that is
@@ -42,6 +45,7 @@ def survivors(model: nn.Module, always: bool = False) -> "Survivors":
         A handle, with ``used`` and ``remove()``, called by itself at the end of a ``with`` block.
 
     Raises:
+        RuntimeError: if the model or one of its modules is compiled.
         InexactError: in the forward pass, if the gradients could not be exact: it names the module.
 
     Example:
@@ -118,6 +122,7 @@ class Survivors:
     """
 
     def __init__(self, model: nn.Module, always: bool) -> None:
+        _refuse_compiled(model)
         self._always = always
         self.used: dict[str, str] = {}
         self._running: ForwardPass | None = None
@@ -206,6 +211,17 @@ def _names(model: nn.Module) -> dict[int, str]:
     """Give the names of modules, and of layers placed on them, by id."""
     names = {id(module): name for name, module in model.named_modules()}
     return names | {id(layer): name for name, _, layer in placed_layers(model)}
+
+
+def _refuse_compiled(model: nn.Module) -> None:
+    for name, module in model.named_modules():
+        # Importing torch._dynamo for the class of wrappers takes seconds.
+        wrapper = type(module).__name__ == "OptimizedModule"
+        if wrapper or module._compiled_call_impl is not None:
+            raise RuntimeError(
+                f"survivors needs models as they were before torch.compile, and module {name!r} "
+                "is compiled"
+            )
 
 
 def _refuse_transforms() -> None:
