@@ -13,7 +13,7 @@ from backdrop import Backdrop, place
 from backdrop.models import MLP, AllConvNet, SmallConvNet, TextureNet, WhitenedTextureNet
 from backdrop.models.texture_net import PositionLayerNorm
 from backdrop.survivors.bands import BAND
-from tests.gradients import Apply, difference
+from tests.gradients import Apply, difference, gradients
 
 CHANNELS = 4
 
@@ -271,3 +271,20 @@ def test_parameters_that_meet_the_map_alike_keep_their_own_gradients():
     model[3].fixed_mask = torch.zeros(2, 1, 48, 48)
     model[3].fixed_mask[[0, 1, 1], 0, [10, 0, 0], [10, 0, 5]] = 1  # inside and at the border
     assert difference(model, torch.randn(2, 3, 48, 48)) < 1e-6
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x, _: x.softmax(1, torch.float64),
+        lambda x, _: torch.log_softmax(x, 1, torch.float64),
+        lambda x, _: F.softmax(x, 1, 3, torch.float64),
+        lambda x, _: F.log_softmax(x, dim=1, dtype=torch.float64),
+    ],
+)
+def test_softmax_is_taken_in_the_dtype_that_is_asked_for(function):
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), Apply(function, 1), Backdrop(0.9))
+    x = torch.randn(2, 3, 9, 9)
+    assert gradients(model, x)[0].dtype == torch.float64
+    assert difference(model, x) < 1e-6

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -107,9 +108,10 @@ def prelu(input: Recorded, weight: Tensor) -> Operation:
 def softmax(function: Any) -> Callable[..., Operation]:
     """Give the rule of a softmax."""
 
-    def rule(input: Recorded, dim: int, *rest: Any, **kwargs: Any) -> Operation:
-        kwargs.pop("_stacklevel", None)
-        run = partial(function, dim=dim, dtype=kwargs.get("dtype"))
+    def rule(
+        input: Recorded, dim: int, dtype: torch.dtype | None = None, _stacklevel: int = 3
+    ) -> Operation:
+        run = partial(function, dim=dim, dtype=dtype)
         if dim % input.ndim == 0:
             raise RefusedError("it couples samples")
         if input.axes and dim % input.ndim in input.axes:
