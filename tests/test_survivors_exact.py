@@ -170,7 +170,18 @@ def test_masks_of_samples_are_exact_where_positions_are_coupled(layer):
     assert difference(model, torch.randn(9, 2, 7, 7, dtype=torch.float64)) < 1e-12
 
 
-@pytest.mark.parametrize("first", [nn.ReLU(True), nn.LeakyReLU(0.1, True)])
+@pytest.mark.parametrize(
+    "first",
+    [
+        nn.ReLU(True),
+        nn.LeakyReLU(0.1, True),
+        Apply(lambda x, _: torch.relu_(x), 1),
+        Apply(lambda x, _: F.leaky_relu_(x, 0.1), 1),
+        Apply(lambda x, _: F.elu_(x), 1),
+        Apply(lambda x, _: F.hardtanh_(x, -0.5, 0.5), 1),
+        Apply(lambda x, p: x.mul_(2).add_(p), 1),
+    ],
+)
 def test_stages_may_begin_with_an_activation_in_place(first):
     torch.manual_seed(0)
     model = nn.Sequential(

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 from torch.overrides import resolve_name
 
 from backdrop.mask import mask_gradient
@@ -95,7 +96,7 @@ class Recording:
                 raise RefusedError("it changes a tensor that does not come from the stage's input")
             if self._memory[target.node] == 0:
                 # The stage's input is kept for the backward pass: leave it as it is.
-                func = getattr(torch.Tensor, base) if base != name else func
+                func = _out_of_place(base) if base != name else func
                 kwargs = {key: value for key, value in kwargs.items() if key != "inplace"}
             name = base
         operation = _rule(name, func, args, kwargs)
@@ -162,6 +163,10 @@ class Recording:
 def name_of(func: Any) -> str:
     """Give the name by which torch knows one of its functions."""
     return resolve_name(func) or str(func)
+
+
+def _out_of_place(name: str) -> Any:
+    return getattr(Tensor, name, None) or getattr(functional, name)
 
 
 def _rule(name: str, func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Operation:
