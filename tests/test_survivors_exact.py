@@ -190,6 +190,21 @@ def test_stages_may_begin_with_an_activation_in_place(first):
     assert difference(model.double(), torch.randn(2, 1, 9, 9, dtype=torch.float64)) < 1e-12
 
 
+def _changes_a_clone(x: Tensor, _: Tensor) -> Tensor:
+    y = x.clone()
+    y.relu_()
+    return y + x
+
+
+def test_a_clone_may_be_changed_in_place():
+    torch.manual_seed(0)
+    for layers in ([], [nn.Conv2d(1, 1, 3)]):
+        model = nn.Sequential(
+            *layers, Apply(_changes_a_clone, 1), nn.Conv2d(1, 4, 3), Backdrop(0.7)
+        )
+        assert difference(model.double(), torch.randn(2, 1, 9, 9, dtype=torch.float64)) < 1e-12
+
+
 def test_padding_that_a_maximum_sees_alone_spoils_no_gradient():
     # The corner's patch holds windows that lie outside the map altogether.
     torch.manual_seed(0)

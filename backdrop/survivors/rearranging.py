@@ -175,9 +175,10 @@ POINTWISE = (
     "relu", "relu6", "elu", "selu", "celu", "leaky_relu", "gelu", "silu", "mish", "softplus",
     "softsign", "hardtanh", "hardswish", "hardsigmoid", "hardshrink", "softshrink", "tanhshrink",
     "logsigmoid", "tanh", "sigmoid", "clamp", "abs", "neg", "exp", "square", "sin", "cos", "erf",
+    "clone",
 )
 STEEP = ("sqrt", "log")
-ALIASES = ("contiguous", "to", "float", "double", "half", "bfloat16", "type", "clone")
+ALIASES = ("contiguous", "to", "float", "double", "half", "bfloat16", "type")
 BINARY = (
     "add", "sub", "subtract", "mul", "multiply", "maximum", "minimum", "__add__", "__radd__",
     "__sub__", "__mul__", "__rmul__",
