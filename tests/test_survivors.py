@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+from unittest.mock import patch
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ from torch.utils.checkpoint import checkpoint
 
 from backdrop import Backdrop, place, survivors, why_inexact
 from backdrop.models import SmallConvNet, TextureNet
-from backdrop.survivors import active_masks, would_use
+from backdrop.survivors import active_masks, handle, would_use
 from experiments.bench.memory import saved_bytes
 from tests.gradients import difference, gradients
 
@@ -111,6 +112,28 @@ def test_what_it_would_use_is_what_it_uses(p, always):
     skip = survivors(model, always)
     model(x)
     assert skip.used == expected
+
+
+def test_freezing_parameters_changes_what_a_handle_uses():
+    model, x = nn.Sequential(nn.Conv2d(3, 32, 3, 2), nn.ReLU()), torch.randn(32, 3, 128, 128)
+    place(model, {"1": Backdrop(0.95)})
+    skip = survivors(model)
+    for frozen, use in [(False, "survivors"), (True, "dense"), (False, "survivors")]:
+        model.requires_grad_(not frozen)
+        model(x)
+        assert skip.used == would_use(model, x.shape) == {"1": use}
+
+
+def test_stages_are_remembered_for_the_latest_kinds_of_input(x):
+    model = net()
+    with patch.object(handle, "_trial", wraps=handle._trial) as trial, survivors(model) as skip:
+        for size in range(handle.KNOWN + 1):
+            model(x.new_ones(1, 1, 64, 64 + size))
+            model(x[:1])
+        assert trial.call_count == handle.KNOWN + 1
+        assert len(skip._stages) == handle.KNOWN
+        model(x.new_ones(1, 1, 64, 65))
+        assert trial.call_count == handle.KNOWN + 2
 
 
 @pytest.mark.parametrize("p", [0.1, 0.5])

@@ -16,6 +16,11 @@ from backdrop.survivors.recorded import InexactError, Recorded, recorded_in
 from backdrop.survivors.stage import Autocast
 from backdrop.survivors.work import StageWork, paying
 
+# Of how many kinds of input (sizes, dtypes, ...) a handle remembers the stages.
+KNOWN = 64
+
+Stages = Sequence[StageWork]
+
 
 def survivors(model: nn.Module, always: bool = False) -> "Survivors":
     r"""Let the backward passes of a model skip what its masks have masked.
@@ -126,7 +131,7 @@ class Survivors:
         self._always = always
         self.used: dict[str, str] = {}
         self._running: ForwardPass | None = None
-        self._stages: dict[Any, list[StageWork]] = {}
+        self._stages: dict[Any, Stages] = {}
         self._handles = (
             model.register_forward_pre_hook(self._begin, with_kwargs=True),
             model.register_forward_hook(self._end, always_call=True),
@@ -156,33 +161,40 @@ class Survivors:
         (x,) = args
         if not x.is_floating_point() or x.ndim == 0:
             raise TypeError(f"survivors needs a floating-point batch as input, got {x.dtype}")
-        autocast = Autocast.current(x.device.type)
-        key = (tuple(x.shape), x.dtype, x.requires_grad, tuple(masks), autocast)
-        if key not in self._stages:
-            probe = x.detach()[:0].requires_grad_(x.requires_grad)
-            self._stages[key] = _trial(model, probe, len(x))
-        self.used = _use(self._stages[key], masks, self._always)
+        self.used = _use(self._look_ahead(model, x, masks), masks, self._always)
         chosen = {name: use == "survivors" for name, use in self.used.items()}
         if not any(chosen.values()):
             return None
         self._running = ForwardPass(_names(model), chosen)
         return (self._running.begin(x),), kwargs
 
+    def _look_ahead(self, model: nn.Module, x: Tensor, masks: Mapping[str, Backdrop]) -> Stages:
+        """Give the stages that a model's input will meet, from a trial unless they are known."""
+        needs = tuple(p.requires_grad for p in model.parameters())
+        autocast = Autocast.current(x.device.type)
+        key = (tuple(x.shape), x.dtype, x.requires_grad, needs, tuple(masks), autocast)
+        stages = self._stages.pop(key, None)
+        if stages is None:
+            probe = x.detach()[:0].requires_grad_(x.requires_grad)
+            stages = _trial(model, probe, len(x))
+        self._stages[key] = stages  # at the end: the first one is that which was longest unused
+        if len(self._stages) > KNOWN:
+            del self._stages[next(iter(self._stages))]
+        return stages
+
     def _end(self, model: nn.Module, args: Any, output: Any) -> Any:
         running, self._running = self._running, None
         return tree_map_only(Recorded, running.at_end, output) if running else None
 
 
-def _use(
-    stages: Sequence[StageWork], masks: Mapping[str, Backdrop], always: bool
-) -> dict[str, str]:
+def _use(stages: Stages, masks: Mapping[str, Backdrop], always: bool) -> dict[str, str]:
     """Say what is done at each mask; one that the model does not meet is dense."""
     pays = paying(stages, masks)
     chosen = {name for name in pays if always or pays[name]}
     return {name: "survivors" if name in chosen else "dense" for name in masks}
 
 
-def _trial(model: nn.Module, probe: Tensor, samples: int) -> list[StageWork]:
+def _trial(model: nn.Module, probe: Tensor, samples: int) -> Stages:
     """Run a copy of a model without data; give its stages in order."""
     # What the model keeps from this pass, and what its masks draw, stays out of the original.
     model = _copied(model)
