@@ -6,11 +6,12 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from torch import nn
 
 from backdrop import Backdrop, place, survivors
 from backdrop.models import TextureNet
 from backdrop.survivors.bands import BAND, Bands
-from tests.gradients import difference
+from tests.gradients import Apply, difference
 from tests.test_survivors_exact import masked_nets
 
 
@@ -35,6 +36,16 @@ def test_texture_nets_are_exact(kernel_size, p):
     place(model, {"fine": Backdrop(p), "coarse": Backdrop(p)})
     with small(4000):
         assert difference(model, x) < 1e-12
+
+
+def test_gradients_keep_their_layout_in_memory():
+    # With other strides of a dim of one sample, torch mixes up channels in batch normalisation.
+    torch.manual_seed(0)
+    channels_last = Apply(lambda x, _: x.movedim(1, -1).contiguous(), 1)
+    model = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), Backdrop(), channels_last)
+    model[2].fixed_mask = torch.ones(1)
+    with small(300):
+        assert difference(model.double().eval(), torch.randn(2, 1, 12, 12).double()) < 1e-12
 
 
 def test_outputs_keep_their_layout_in_memory():

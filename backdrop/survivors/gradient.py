@@ -98,11 +98,13 @@ class _Gradients:
         with torch.enable_grad():
             part = part.detach().requires_grad_(self.needs_x)
             y = run(part)
+        if grad.shape != y.shape:  # those of single positions
+            grad = grad.reshape(y.shape)
         wanted = {i: leaf for i, leaf in enumerate(self.leaves) if leaf.requires_grad}
         inputs = [*wanted.values(), *([part] if self.needs_x else [])]
         if not (inputs and y.requires_grad):
             return None
-        found = torch.autograd.grad(y, inputs, grad.reshape(y.shape).to(y.dtype), allow_unused=True)
+        found = torch.autograd.grad(y, inputs, grad.to(y.dtype), allow_unused=True)
         for i, value in zip(wanted, found, strict=False):
             if value is not None and i in self._of_leaves:
                 self._of_leaves[i] += value
