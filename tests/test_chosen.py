@@ -26,7 +26,6 @@ TUNING = Path(__file__).resolve().parent.parent / "results" / "tuning"
 
 FINAL = {name: f"neighbours/{name.removeprefix('strengths/')}" for name in STRENGTHS}
 FINAL |= {f"rates/{t}_{b}": f"auc/{t}_p_{b}" for t in TASKS for b in BUDGETS}
-del FINAL["rates/cifar_passes"]  # for which not all probabilities are tried
 
 
 @cache
