@@ -17,6 +17,8 @@ from scripts.sections import FigurePlan, Metric
 MOST_BANDS = 3
 _LABELS_HEIGHT = 30
 """Points below the axes for the numbers and the name of x."""
+_MOST_TICK_CHARACTERS = 30
+"""Characters that fit below one of two panels side by side."""
 
 SHARE = "share"
 SCALES = {
@@ -113,7 +115,7 @@ def _panel(axes: Axes, key: str, group: Sequence[Line], bands: bool) -> None:
     if key in SCALES:
         values = sorted({x for line in group for x in line.x})
         axes.set_xscale(SCALES[key])
-        axes.set_xticks(values, [f"{x:g}" for x in values])
+        axes.set_xticks(values, _tick_labels(values))
         axes.minorticks_off()
     axes.tick_params(labelleft=True)
     axes.grid(axis="y", linewidth=0.4, alpha=0.4)
@@ -126,6 +128,13 @@ def _panel(axes: Axes, key: str, group: Sequence[Line], bands: bool) -> None:
             handles, names, loc="upper center", bbox_to_anchor=(0.5, 0.0), ncols=columns,
             handlelength=3, bbox_transform=axes.transAxes + below,
         )  # fmt: skip
+
+
+def _tick_labels(values: Sequence[float]) -> list[str]:
+    """Label every value, or every other one where the labels would touch."""
+    texts = [f"{x:g}" for x in values]
+    step = 2 if len("".join(texts)) > _MOST_TICK_CHARACTERS else 1
+    return [text if place % step == 0 else "" for place, text in enumerate(texts)]
 
 
 def _draw_level(axes: Axes, line: Line, look: dict[str, Any]) -> None:
