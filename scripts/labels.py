@@ -101,9 +101,13 @@ def setting_labels(arms: Sequence[Settings], keys: Sequence[str]) -> list[str]:
 
 
 def net_name(settings: Settings) -> str:
-    """Name the model, with its kind of normalisation where it has one."""
+    """Name the model, with its kind of normalisation where it has one.
+
+    >>> net_name({"model._target_": "backdrop.models.AllConvNet", "model.batch_norm": True})
+    'AllConvNet (batch norm)'
+    """
     model = class_name(settings.get("model._target_", "unknown model"))
-    norm = settings.get("model.norm")
+    norm = settings.get("model.norm", "batch" if settings.get("model.batch_norm") else None)
     return f"{model} ({norm} norm)" if norm else model
 
 

@@ -56,6 +56,15 @@ SECTIONS = (
         figures=(against_images, learning_curves),
     ),
     _tested(
+        "cifar/no_norm",
+        "CIFAR-10, without batch normalisation",
+        "The main contrast on the net without batch normalisation: do its statistics, which couple "
+        "the samples of a batch and carry what masks drop, stand in the way of a gain? Learning "
+        "rate and probabilities are those that validation chose for this net (preset `tuning`), "
+        "where no pair of them did better than none.",
+        figures=(learning_curves,),
+    ),
+    _tested(
         "cifar/paper",
         "CIFAR-10, full width",
         "Masking against plain training on the whole All-CNN-C, with up to all images "
@@ -87,6 +96,20 @@ SECTIONS = (
         "CIFAR-10, choice of the probabilities",
         "Which pair of probabilities has the lowest validation error at the learning rate that "
         "suits plain training?",
+        figures=(heat_map,),
+    ),
+    _tuning(
+        "cifar/tuning_no_norm",
+        "CIFAR-10 without batch normalisation, choice of the learning rate",
+        "Which learning rate of Adam has the lowest validation error without batch normalisation, "
+        "in plain training and with the mask of the main contrast?",
+        figures=(against_learning_rate,),
+    ),
+    _tuning(
+        "cifar/tuning_masks_no_norm",
+        "CIFAR-10 without batch normalisation, choice of the probabilities",
+        "Which pair of probabilities has the lowest validation error at the learning rate that "
+        "suits plain training without batch normalisation?",
         figures=(heat_map,),
     ),
 )

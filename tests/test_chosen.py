@@ -101,16 +101,20 @@ def test_the_sample_masks_have_the_probability_that_validation_chose(task, budge
     assert str(chosen) == max(by_p, key=lambda p: max(by_p[p].values()))
 
 
-def test_the_main_contrast_on_natural_images_has_the_rate_and_masks_that_validation_chose():
-    rates = scores(Choice("cifar/tuning", "optimizer.lr"))[""][""]
-    by_fine = scores(Choice("cifar/tuning_masks", "masks.coarse.p", "masks.fine.p"))[""]
+@pytest.mark.parametrize(
+    ("finals", "net"), [(("cifar/laptop", "cifar/images"), ""), (("cifar/no_norm",), "_no_norm")]
+)
+def test_runs_on_natural_images_have_the_rate_and_masks_that_validation_chose(finals, net):
+    by_masks = scores(Choice(f"cifar/tuning{net}", "optimizer.lr", "masks"))[""]
+    rates = by_masks.get("none", by_masks.get(""))
+    by_fine = scores(Choice(f"cifar/tuning_masks{net}", "masks.coarse.p", "masks.fine.p"))[""]
     pairs = {
         (float(fine), float(coarse)): score
         for fine, by_coarse in by_fine.items()
         for coarse, score in by_coarse.items()
     }
     del pairs[0.0, 0.0]
-    for job in plan(["cifar/laptop", "cifar/images"]):
+    for job in plan(finals):
         assert job.settings["optimizer"]["lr"] == float(max(rates, key=rates.get))
         if masks := job.settings["masks"]:
             ps = tuple(masks.get(name, {"p": 0.0})["p"] for name in ("fine", "coarse"))
