@@ -45,7 +45,7 @@ SECTIONS = (
         "normalisation) at a quarter of its width. Both arms take the learning rate that "
         "validation chose for plain training; it, and which of two stages to mask with which "
         "probability, were chosen on other seeds (preset `tuning`), where 0.5 is the lowest that "
-        "was tried. All seeds share one test set; the intervals do not cover the draw of it.",
+        "was tried.",
         figures=(learning_curves,),
     ),
     _tested(

