@@ -136,7 +136,8 @@ class Backdrop(nn.Module):
 
 
 def _refuse_export() -> None:
-    if torch.compiler.is_exporting():
+    # Not is_exporting(), which torch 2.10 takes for true while it compiles.
+    if torch.compiler._is_exporting_flag:
         raise RuntimeError(
             "cannot export an active Backdrop layer, whose gradient the exported graph would cut: "
             "call model.eval() and lift fixed masks first, and the layer is the identity"

@@ -188,6 +188,8 @@ POINTWISE = {
     "copy",
     "detach",
     "hardswish",
+    "hardtanh",
+    "leaky_relu",
     "lift_fresh",
     "log_sigmoid_forward",
 }

@@ -203,11 +203,13 @@ def test_compiled_models_have_the_same_conductances_and_are_not_compiled_again(i
         model.compile(backend=counter)
     else:
         compiled = torch.compile(model, backend=counter)
+    compiled(x)
+    frames = counter.frame_count
     for _ in range(3):
-        compiled(x)
         found = conductances(compiled, ["0", "2"], x, CLASSES)
         assert all(torch.equal(found[name], expected[name]) for name in expected)
-    assert counter.frame_count == 1
+        compiled(x)
+    assert counter.frame_count == frames
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
