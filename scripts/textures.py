@@ -206,6 +206,14 @@ SECTIONS = (
         "trials on the same seeds that are not kept.",
         figures=(against_learning_rate,),
     ),
+    _tuning(
+        "textures/gate",
+        "The demonstration net at the original's size",
+        "Does the net of the authors' demonstration, without normalisation, learn the published "
+        "textures at their size within 30 epochs, at which learning rate, and what do masks change "
+        "in that? On two seeds.",
+        figures=(learning_curves, against_learning_rate),
+    ),
     _section(
         "textures/smoke",
         "Smoke test",
