@@ -27,17 +27,19 @@ help:  ## list the targets
 	@echo "PRESET is smoke, laptop (default), extended, tuning or paper; DATA is the data folder (default: data)."
 
 reproduce-paper: $(INSTALLED)  ## train a preset, write tables, figures and report, compare with the committed ones
-	@status=0; $(REPRODUCE) || status=$$?; { $(REPORT); } || status=1; exit $$status
+	@$(call AND_REPORT,$(REPRODUCE))
 
 complete: $(INSTALLED)  ## compute only the runs that the committed table of a preset lacks
-	@status=0; $(REPRODUCE) --complete || status=$$?; { $(REPORT); } || status=1; exit $$status
+	@$(call AND_REPORT,$(REPRODUCE) --complete)
 
 collect: $(INSTALLED)  ## compute nothing; collect and report the finished runs of a preset
-	@status=0; $(REPRODUCE) --collect || status=$$?; { $(REPORT); } || status=1; exit $$status
+	@$(call AND_REPORT,$(REPRODUCE) --collect)
 
-define REPORT
-if [ -e $(RESULTS)/$(PRESET)/runs.csv ]; then $(RUN) scripts.report $(RESULTS)/$(PRESET) && \
-$(RUN) scripts.agreement $(RESULTS)/runs/reference/$(PRESET).csv $(RESULTS)/$(PRESET)/runs.csv; fi
+define AND_REPORT
+status=0; $(1) || status=$$?; \
+if [ -e $(RESULTS)/$(PRESET)/runs.csv ]; then { $(RUN) scripts.report $(RESULTS)/$(PRESET) && \
+$(RUN) scripts.agreement $(RESULTS)/runs/reference/$(PRESET).csv $(RESULTS)/$(PRESET)/runs.csv; \
+} || status=1; fi; exit $$status
 endef
 
 rerun: $(INSTALLED)  ## run the row ID=… of a committed table again and compare

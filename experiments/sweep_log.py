@@ -32,7 +32,8 @@ class SweepLog:
         return log
 
     def add(self, id: str, label: str, text: str, failed: bool = False) -> None:
-        """Record the end of a job and print it, with the count and the time left."""
+        """Record the end of a job and print it in a line, with the count and the time left."""
+        text = " ".join(text.split())
         self._append({"id": id, "label": label, "text": text, "failed": failed})
         head, *ended = self.lines()
         left = (time.time() - head["start"]) / len(ended) * (head["jobs"] - len(ended))

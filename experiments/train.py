@@ -74,7 +74,7 @@ def run_in_sweep(config: DictConfig, label: str, parallel: bool) -> Row:
         id = run_id(settings)
         result = run(settings)
     except Exception as error:
-        log.add(id, label, f"failed: {' '.join(str(error).split())}", failed=True)
+        log.add(id, label, f"failed: {error}", failed=True)
         raise
     log.add(id, label, describe(result, settings["metric"]))
     return result

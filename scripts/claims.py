@@ -186,14 +186,13 @@ def _not_found(name: str, group: Sequence[Comparison], gains: Sequence[Compariso
 def _little_room(group: Sequence[Comparison], amount: float) -> str:
     """Say which baselines leave less to gain than ``amount``; nothing if none does."""
     decimals = group[0].section.metric.decimals
-    left = listed([f"{one.room:.{decimals}f}" for one in group if one.room < amount])
+    left = [f"{one.room:.{decimals}f}" for one in group if one.room < amount]
     if not left:
         return ""
     found = f"less than the {amount:.{decimals}f} found"
     if len(group) == 1:
-        return f"; its baseline leaves {left} to gain, {found}"
-    several = sum(one.room < amount for one in group)
-    return f"; in {several} of {len(group)} the baseline leaves {found}: {left}"
+        return f"; its baseline leaves {left[0]} to gain, {found}"
+    return f"; in {len(left)} of {len(group)} the baseline leaves {found}: {listed(left)}"
 
 
 def _row(one: Comparison, task_named: bool) -> list[str]:

@@ -47,7 +47,7 @@ def band(curves: pd.DataFrame, column: str) -> pd.DataFrame:
 
     Runs of one seed on several machines are averaged.
     """
-    of_seeds = curves.dropna(subset=[column]).groupby(["epoch", "seed"])[column].mean()
+    of_seeds = curves.dropna(subset=[column]).groupby(["epoch", "config.seed"])[column].mean()
     rows = []
     for epoch, values in of_seeds.groupby(level="epoch"):
         interval = t_interval(values.tolist())
@@ -66,8 +66,7 @@ def _draw(result: SectionResult, rows: dict[str, list[Arm]]) -> Figure:
     for row, (context, arms) in zip(panels, rows.items(), strict=True):
         for axes, (key, text) in zip(row, columns.items(), strict=True):
             for arm in arms:
-                seeds = arm.finished.set_index("id")["config.seed"]
-                curves = result.curves.assign(seed=result.curves["id"].map(seeds))
+                curves = result.curves.merge(arm.finished[["id", "config.seed"]], on="id")
                 _line(axes, band(curves, key), styles[arm.label])
             axes.set(xlabel="epoch", ylabel=text, title=context)
             axes.tick_params(labelleft=True)

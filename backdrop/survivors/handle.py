@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_map_only
 
 from backdrop.layer import Backdrop
-from backdrop.placement import placed_layers, placed_on
+from backdrop.placement import placed_layers, placed_on, uncompiled
 from backdrop.survivors.forward import AllMet, ForwardPass, TrialPass
 from backdrop.survivors.recorded import InexactError, Recorded, recorded_in
 from backdrop.survivors.stage import Autocast
@@ -227,9 +227,7 @@ def _names(model: nn.Module) -> dict[int, str]:
 
 def _refuse_compiled(model: nn.Module) -> None:
     for name, module in model.named_modules():
-        # Importing torch._dynamo for the class of wrappers takes seconds.
-        wrapper = type(module).__name__ == "OptimizedModule"
-        if wrapper or module._compiled_call_impl is not None:
+        if uncompiled(module) is not module or module._compiled_call_impl is not None:
             raise RuntimeError(
                 f"survivors needs models as they were before torch.compile, and module {name!r} "
                 "is compiled"
