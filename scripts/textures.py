@@ -214,6 +214,12 @@ SECTIONS = (
         "in that? On two seeds.",
         figures=(learning_curves, against_learning_rate),
     ),
+    _tuning(
+        "textures/gate_long",
+        "The demonstration net for longer",
+        "The same for 100 epochs: how many does each arm need?",
+        figures=(learning_curves, against_learning_rate),
+    ),
     _section(
         "textures/smoke",
         "Smoke test",
