@@ -91,5 +91,5 @@ $(INSTALLED): requirements.lock pyproject.toml
 .venv-figures/.installed: requirements.lock
 	$(PYTHON) -m venv .venv-figures
 	.venv-figures/bin/pip install --quiet --disable-pip-version-check --constraint requirements.lock \
-		numpy pandas scipy matplotlib
+		numpy pandas scipy statsmodels matplotlib
 	@touch $@

@@ -1,8 +1,9 @@
-"""The few arrays that figures show: sample textures, and the gradient that reaches the input."""
+"""The few arrays that figures show: sample textures, and gradients that reach the input."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -14,30 +15,46 @@ from backdrop import Backdrop, place
 from backdrop.datasets.textures import TextureCross
 from backdrop.models import TextureNet
 from backdrop.streams import stream_seed
-from experiments.build import construct
-from experiments.identity import Settings
-from experiments.run_store import write_atomically
+from backdrop.survivors import active_masks
+from experiments.build import Parts, build, construct
+from experiments.identity import Settings, run_id
+from experiments.loop import train
+from experiments.run_store import RunStore, write_atomically
 
 Arrays = Mapping[str, Any]
 P_FINE, P_COARSE = 0.85, 0.95  # of the authors' demonstration
-REDUCTION = 4  # pictures of 1024 x 1024 are stored at 256 x 256
+SIDE = 256  # larger pictures are stored reduced to it
 
 
-def draw(settings: Settings, folder: Path) -> None:
-    """Write samples.npz and gradients.npz of a texture experiment, those not there yet."""
-    cross = getattr(construct("dataset", settings["dataset"]), "cross", None)
-    if cross is None:
+def draw(planned: Sequence[Settings], folder: Path, may_train: bool) -> None:
+    """Write the arrays of a preset's pictures, those not there yet; none if it has no textures.
+
+    ``samples`` shows its first texture run's images, ``gradients`` the authors' demonstration, and
+    ``trained`` the first texture run with masks, which is trained for it if that is allowed:
+    finished runs keep no model.
+    """
+    textures = [(cross, each) for each in planned if (cross := _cross(each)) is not None]
+    if not textures:
         return
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, make in {
-        "samples": lambda: sample_textures(cross, settings["dataset"]["seed"]),
+    cross, first = textures[0]
+    masked = next((each for _, each in textures if each["masks"]), None)
+    makers: dict[str, Callable[[], Arrays]] = {
+        "samples": lambda: sample_textures(cross, first["dataset"]["seed"]),
         "gradients": gradient_pictures,
-    }.items():
+    }
+    if masked is not None and may_train:
+        makers["trained"] = lambda: trained_gradients(masked)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, make in makers.items():
         path = folder / f"{name}.npz"
         if not path.exists():
             buffer = BytesIO()
             np.savez_compressed(buffer, **make())
             write_atomically(path, buffer.getvalue())
+
+
+def _cross(settings: Settings) -> TextureCross | None:
+    return getattr(construct("dataset", settings["dataset"]), "cross", None)
 
 
 def sample_textures(cross: TextureCross, seed: int) -> Arrays:
@@ -68,11 +85,56 @@ def gradient_pictures() -> Arrays:
         "single_3x3": input_gradient(image, {"coarse": single_survivor(4)}, kernel_size=3),
     }
     return {
-        "image": F.avg_pool2d(image, REDUCTION)[0, 0].half().numpy(),
+        "image": _reduced(image),
         **{name: _stored(gradient) for name, gradient in pictures.items()},
         "p_fine": np.array(P_FINE),
         "p_coarse": np.array(P_COARSE),
     }
+
+
+def trained_gradients(settings: Settings) -> Arrays:
+    """Train a texture run, and give the absolute gradient that reaches one image of its last batch.
+
+    With the run's masks, and without them in the same net on the same batch; one draw.
+    """
+    parts = build(settings)
+    with TemporaryDirectory() as folder:
+        store = RunStore(Path(folder), run_id(settings))
+        with store.locked():
+            train(settings, parts, store, lambda row: None)
+    images, targets = parts.dataset.load("train", Path(settings["system"]["data"]))
+    order = torch.randperm(len(images), generator=torch.Generator().manual_seed(0))
+    batch = order[: settings["batch_size"]]
+    images, targets = images[batch].to(settings["device"]), targets[batch].to(settings["device"])
+    masks = active_masks(parts.model)
+    masked = _gradient_of_loss(parts, images, targets)
+    for mask in masks.values():
+        mask.p = 0.0
+    plain = _gradient_of_loss(parts, images, targets)
+    return {
+        "image": _reduced(images[:1]),
+        "plain": _stored(plain[:1]),
+        "masked": _stored(masked[:1]),
+        "p": np.array([settings["masks"][name]["p"] for name in settings["masks"]]),
+        "names": np.array(list(settings["masks"])),
+    }
+
+
+def _reduced(image: Tensor) -> np.ndarray:
+    return F.avg_pool2d(image, _reduction(image))[0, 0].half().cpu().numpy()
+
+
+def _reduction(images: Tensor) -> int:
+    return max(1, images.shape[-1] // SIDE)
+
+
+def _gradient_of_loss(parts: Parts, images: Tensor, targets: Tensor) -> Tensor:
+    inputs = images.clone().requires_grad_()
+    torch.manual_seed(stream_seed(0, "picture"))
+    parts.model.train()
+    parts.loss(parts.model(inputs), targets).backward()
+    assert inputs.grad is not None
+    return inputs.grad.abs()
 
 
 def input_gradient(image: Tensor, layers: Mapping[str, Backdrop], kernel_size: int = 2) -> Tensor:
@@ -99,5 +161,5 @@ def single_survivor(cells: int) -> Backdrop:
 
 def _stored(gradient: Tensor) -> np.ndarray:
     """Reduce a gradient, scaled to a maximum of 1, to the size of a picture, keeping its peaks."""
-    reduced = F.max_pool2d(gradient, REDUCTION)[0, 0]
-    return (reduced / reduced.max()).half().numpy()
+    reduced = F.max_pool2d(gradient, _reduction(gradient))[0, 0]
+    return (reduced / reduced.max()).half().cpu().numpy()

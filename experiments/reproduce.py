@@ -30,7 +30,7 @@ def reproduce(preset: str, results: Path, processes: int | None, wanted: str = "
     possible = with_data(chosen, runs)
     status = report_failures(run_all(possible, runs, processes)) if possible else 0
     collect([(job.id, job.experiments, job.settings) for job in jobs], runs, folder)
-    draw(jobs[0].settings, folder / "pictures")
+    draw([job.settings for job in jobs], folder / "pictures", may_train=wanted != "none")
     if left_out := len(chosen) - len(possible):
         print(f"{left_out} runs were not made for want of data, as said above", file=sys.stderr)
     return 1 if left_out else status

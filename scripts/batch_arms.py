@@ -59,10 +59,8 @@ def stratified_as_large(arm: Arm, arms: Sequence[Arm]) -> Arm | None:
     return _as_large("stratified minibatches", arm, arms)
 
 
-RIVALS = {
-    "minibatches of as many samples": minibatches_as_large,
-    "stratified minibatches of as many samples": stratified_as_large,
-}
+RIVAL = "minibatches as large"
+RIVALS = {RIVAL: minibatches_as_large, f"stratified {RIVAL}": stratified_as_large}
 FULL_BATCH = {"batch_size": ABSENT}
 """What the baseline must have."""
 

@@ -1,8 +1,9 @@
-"""Write tables and figures of the committed benchmarks, and the README's table of targets.
+"""Write tables and figures of the committed benchmarks, and the table of targets.
 
     python -m scripts.bench --results results
 
-It reads results/bench/<hardware>.csv and writes <hardware>.md beside it and figures/.
+It reads results/bench/<hardware>.csv and writes <hardware>.md beside it and figures/, and the
+targets into docs/performance.md.
 """
 
 import argparse
@@ -23,8 +24,7 @@ from scripts.bench_results import (
     threads_text,
 )
 from scripts.bench_targets import target_table
-from scripts.markdown_table import GAP, markdown_table
-from scripts.summary import with_summary
+from scripts.markdown_table import GAP, markdown_table, with_marked
 
 MARKER = "bench"
 TITLES = {
@@ -65,13 +65,13 @@ def page(path: Path) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def readme_table(results: Path) -> str:
+def targets_table(results: Path) -> str:
     """Write the targets for each hardware."""
     parts = []
     for path in tables(results):
         table = read_bench(path)
         hardware = ", ".join(dict.fromkeys(table["hardware"]))
-        about = f"On {hardware} ([all numbers](results/bench/{path.stem}.md)):"
+        about = f"On {hardware} ([all numbers](../results/bench/{path.stem}.md)):"
         parts.append(f"{about}\n\n{target_table(table)}")
     return "\n\n".join(parts) or "No benchmark has been committed yet: `make bench`."
 
@@ -91,16 +91,16 @@ def write(results: Path) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Write everything, and the README's table where there is a place for it."""
+    """Write everything, and the table of targets into its page where there is a place for it."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else None)
     parser.add_argument("--results", type=Path, default=Path("results"))
-    parser.add_argument("--readme", type=Path, default=Path("README.md"))
+    parser.add_argument("--page", type=Path, default=Path("docs/performance.md"))
     options = parser.parse_args(arguments)
     write(options.results)
-    text = options.readme.read_text(encoding="utf-8") if options.readme.exists() else ""
+    text = options.page.read_text(encoding="utf-8") if options.page.exists() else ""
     if f"<!-- {MARKER}:begin -->" in text:
-        table = readme_table(options.results)
-        options.readme.write_text(with_summary(text, table, MARKER), encoding="utf-8")
+        table = targets_table(options.results)
+        options.page.write_text(with_marked(text, table, MARKER), encoding="utf-8")
 
 
 def _figure(path: Path, name: str, what: str, table: pd.DataFrame) -> str:

@@ -1,21 +1,70 @@
-"""Answer a chapter's claim from its comparisons: it holds, was not found, or is reversed."""
+"""Answer a claim: its closest comparison, all of them pooled, and a verdict on each."""
 
-from collections import Counter
+import math
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from scripts.comparison import Comparison, SectionResult
 from scripts.labels import net_name, optimizer_name
-from scripts.markdown_table import (
-    difference_with_interval,
-    listed,
-    markdown_table,
-    with_interval,
-)
+from scripts.markdown_table import difference_with_interval, listed, markdown_table, with_interval
+from scripts.pooled import Pooled, pool
 from scripts.section_text import task_note
 from scripts.sections import Claim
+from scripts.verdicts import LEAST_PAIRS, Verdict
 
-_MOST_NAMED = 2
-"""Comparisons without a gain that are named one by one, of a net that gains in others."""
+PAGE = "docs/findings.md"
+"""Says of each claim what its rows cannot decide and what speaks against it."""
+
+
+@dataclass(frozen=True)
+class Group:
+    """The comparisons of a claim with one kind of rival, and their pooled gain if there is one."""
+
+    against: str
+    comparisons: tuple[Comparison, ...]
+    pooled: Pooled | None
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What the finished runs say to a claim.
+
+    ``primary`` is the comparison that stands in for the declared one, None if it has no pairs;
+    ``groups`` are all comparisons, by what they are made with.
+    """
+
+    claim: Claim
+    primary: Comparison | None
+    groups: tuple[Group, ...]
+
+    @property
+    def comparisons(self) -> list[Comparison]:
+        """Give all comparisons, by group."""
+        return [one for group in self.groups for one in group.comparisons]
+
+    @property
+    def primary_group(self) -> Group | None:
+        """Give the comparisons with the same kind of rival as the primary one."""
+        _, _, rival = self.claim.stands_in
+        return next((group for group in self.groups if group.against == rival), None)
+
+
+def evidence(claim: Claim, tested: Sequence[Comparison]) -> Evidence:
+    """Gather what comparisons say to a claim, given those that bear on it, each once."""
+    names = dict.fromkeys(one.against for one in tested)
+    groups = [_group(name, [one for one in tested if one.against == name]) for name in names]
+    experiment, setting, rival = claim.stands_in
+    wanted = (experiment, setting, rival)
+    primary = next((one for one in tested if _place(one) == wanted), None)
+    return Evidence(claim, primary, tuple(groups))
+
+
+def _group(against: str, comparisons: Sequence[Comparison]) -> Group:
+    return Group(against, tuple(comparisons), pool([one.gains for one in comparisons]))
+
+
+def _place(one: Comparison) -> tuple[str, str, str]:
+    return one.section.experiment, one.arm.context_label, one.against
 
 
 def comparisons_that_test(results: Sequence[SectionResult]) -> list[Comparison]:
@@ -36,69 +85,79 @@ def _within(runs: tuple[frozenset[str], ...], other: tuple[frozenset[str], ...])
 
 
 def answer(claim: Claim, results: Sequence[SectionResult]) -> str:
-    """Write the paragraph that answers the claim, and the table that it rests on."""
-    tested = comparisons_that_test(results)
-    parts = [verdict_on(claim, tested)]
-    if tested:
-        parts += [task_note(shared_task(tested)), claim_table(tested)]
+    """Write what a preset's runs say to the claim, and the table that this rests on."""
+    found = evidence(claim, comparisons_that_test(results))
+    tested = found.comparisons
+    name = f"**Claim {claim.letter}**, that {claim.statement}"
+    if not tested:
+        return f"{name}, is not tested by the finished runs."
+    parts = [
+        f"{name}. Smallest effect of interest: {claim.smallest_effect:g}.",
+        _primary_text(found),
+        "\n".join(f"- {_group_text(group)}" for group in found.groups),
+        f"Old seeds, and rivals that were not searched as widely as the masks: [what these rows "
+        f"cannot decide and what speaks against the claim](../../{PAGE}).",
+        task_note(shared_task(tested)),
+        claim_table(tested),
+    ]
     return "\n\n".join(filter(None, parts))
 
 
-def verdict_on(claim: Claim, tested: Sequence[Comparison]) -> str:
-    """Write what the comparisons say to the claim; a sentence each against baseline and rivals."""
-    name = f"Claim {claim.letter}, that {claim.statement},"
-    if not tested:
-        return f"**{name} is not tested by the finished runs.**"
-    groups: dict[str, list[Comparison]] = {}
-    for one in tested:
-        groups.setdefault(one.against, []).append(one)
-    if len(groups) == 1:
-        return _emphasised(name, *conclusion(claim, tested))
-    items = [
-        f"- {_emphasised(f'against {against or _baselines(group)} it', *conclusion(claim, group))}"
-        for against, group in groups.items()
-    ]
-    return "\n".join([f"**{name.removesuffix(',')}:**\n", *items])
+def _primary_text(found: Evidence) -> str:
+    text = f"It is to be decided by {found.claim.primary}. That has not been run"
+    if found.primary is None:
+        return f"{text}, nor has, in this preset, the comparison closest to it."
+    one = found.primary
+    place = _name(one)
+    return f"{text}; closest to it is {place}: {gain_in_words(one)}: {one.verdict}."
 
 
-def _emphasised(what: str, verdict: str, more: str) -> str:
-    return f"**{what} {verdict}** {more}".strip()
+def _name(one: Comparison) -> str:
+    where = f", {one.arm.context_label}" if one.arm.context_label else ""
+    return f"`{one.section.experiment}`{where}, {one.arm.label} against {one.baseline_label}"
+
+
+def _group_text(group: Group) -> str:
+    """Write the pooled gain of a group, and how many comparisons have which verdict."""
+    against = group.against or f"“{listed(_baselines(group.comparisons))}”"
+    return f"Against {against}: {pooled_in_words(group)}. {verdict_counts(group.comparisons)}"
+
+
+def _baselines(compared: Sequence[Comparison]) -> list[str]:
+    return list(dict.fromkeys(one.baseline_label for one in compared))
+
+
+def gain_in_words(one: Comparison) -> str:
+    """Write the gain of a comparison, above 0 where the arm is better."""
+    return f"gain {difference_with_interval(one.gain, one.section.metric.decimals)}"
+
+
+def pooled_in_words(group: Group) -> str:
+    """Write the pooled gain of a group, and where that of one more task would lie."""
+    if group.pooled is None:
+        return f"nothing to pool in {_counted(len(group.comparisons), 'comparison')}"
+    decimals = group.comparisons[0].section.metric.decimals
+    mean, new = group.pooled.mean, group.pooled.new_task
+    text = f"pooled gain {with_interval(mean, decimals, sign=True)} over {mean.n} comparisons"
+    if not math.isnan(new.low):
+        ends = with_interval(new, decimals, sign=True).partition(" ")[2]
+        text += f", that of one more task in {ends}"
+    return f"{text} (I² {group.pooled.heterogeneity:.2f})"
+
+
+def verdict_counts(compared: Sequence[Comparison]) -> str:
+    """Count verdicts, and the comparisons with too few pairs for one."""
+    counts = {kind: sum(one.judged is kind for one in compared) for kind in Verdict}
+    parts = [f"{count} {kind.value}" for kind, count in counts.items() if count]
+    few = sum(len(one.gains) < LEAST_PAIRS for one in compared)
+    text = f"Verdicts: {listed(parts)}"
+    return f"{text}, {few} of these for want of {LEAST_PAIRS} pairs." if few else f"{text}."
 
 
 def shared_task(compared: Iterable[Comparison]) -> str:
     """Give the task of all comparisons; empty if they differ in it."""
     tasks = {one.task for one in compared}
     return tasks.pop() if len(tasks) == 1 else ""
-
-
-def _baselines(compared: Sequence[Comparison]) -> str:
-    return listed(list(dict.fromkeys(f"“{one.baseline_label}”" for one in compared)))
-
-
-def conclusion(claim: Claim, tested: Sequence[Comparison]) -> tuple[str, str]:
-    """Say what the comparisons show taken together, and, if any gain, for whom.
-
-    A gain or loss is counted where the 95 % interval of the paired difference excludes 0.
-    """
-    decided = [one for one in tested if one.gain is not None]
-    if not decided:
-        return "cannot be answered yet: no comparison has two pairs.", ""
-    gains = [one for one in decided if one.gain == 1]
-    losses = [one for one in decided if one.gain == -1]
-    total = f"{len(decided)} comparison{'s' * (len(decided) > 1)}"
-    alone = "the one comparison " + ("made" if len(tested) == 1 else "with two pairs or more")
-    if len(gains) == len(decided):
-        return f"holds in all of {total}." if len(decided) > 1 else f"holds in {alone}.", ""
-    if len(losses) == len(decided):
-        return f"is reversed in all of {total}." if len(decided) > 1 else "is reversed.", ""
-    if not gains:
-        tail = f"; it is reversed in {len(losses)}." if losses else "."
-        return f"was not found in {f'any of {total}' if len(decided) > 1 else alone}{tail}", ""
-    tail = f", is reversed in {len(losses)}" if losses else ""
-    text = f"holds in {len(gains)} of {total}{tail}, and was not found in the others."
-    if len(gains) + len(losses) == len(decided):
-        text = f"holds in {len(gains)} of {total} and is reversed in the others."
-    return text, _whose_gain(claim, decided)
 
 
 def claim_table(tested: Sequence[Comparison]) -> str:
@@ -115,86 +174,6 @@ def where(one: Comparison) -> str:
     return ", ".join(filter(None, [one.section.title, one.arm.context_label]))
 
 
-def setting_name(one: Comparison) -> str:
-    """Name net and optimizer of a comparison."""
-    return f"{net_name(one.arm.settings)}, {optimizer_name(one.arm.settings)}"
-
-
-def _whose_gain(claim: Claim, decided: Sequence[Comparison]) -> str:
-    """Name the nets and optimizers that have the gain, and say what is known of the others.
-
-    Baselines leave unequal amounts to gain: so what counts is the share of that amount, and for
-    the others whether their intervals exclude even the low end of the gains' intervals.
-    """
-    gains = [one for one in decided if one.gain == 1]
-    having = list(dict.fromkeys(_net_and_optimizer(one) for one in gains))
-    others = _without_gain(decided, having)
-    if not others:
-        return ""
-    only = " only" if any(_net_and_optimizer(one) not in having for one in decided) else ""
-    found = f"{claim.gain}, {_size(gains)}, was found with {listed(having)}{only}."
-    return " ".join([found, *(_not_found(*other, gains) for other in others.items())])
-
-
-def _without_gain(
-    decided: Sequence[Comparison], having: Sequence[str]
-) -> dict[str, list[Comparison]]:
-    """Group the comparisons without a gain by net and optimizer; by place where these gain too."""
-    without = [one for one in decided if one.gain != 1]
-    count = Counter(_net_and_optimizer(one) for one in without)
-    groups: dict[str, list[Comparison]] = {}
-    for one in without:
-        name = _net_and_optimizer(one)
-        if name in having:
-            name += f" in “{where(one)}”" if count[name] <= _MOST_NAMED else " elsewhere"
-        groups.setdefault(name, []).append(one)
-    return groups
-
-
-def _size(gains: Sequence[Comparison]) -> str:
-    """Say how large the smallest gain is, as a share of what there was to gain."""
-    metric = gains[0].section.metric
-    several = len(gains) > 1
-    share = 100 * min(one.gained_share for one in gains)
-    return (
-        f"{'at least ' * several}{share:.0f} % of the way from the baseline's {metric.label} to "
-        f"{metric.best:g} (interval{'s' * several} from {100 * _least_share(gains):.2g} % on)"
-    )
-
-
-def _least_share(gains: Sequence[Comparison]) -> float:
-    return min(one.least_share for one in gains)
-
-
-def _net_and_optimizer(one: Comparison) -> str:
-    return f"{net_name(one.arm.settings)} under {optimizer_name(one.arm.settings)}"
-
-
-def _not_found(name: str, group: Sequence[Comparison], gains: Sequence[Comparison]) -> str:
-    """Say whether the intervals exclude the low end of ``gains``, and whether there is room."""
-    share = _least_share(gains)
-    excluded = [one for one in group if not one.allows(share)]
-    text = "neither found nor excluded"
-    if len(excluded) == len(group):
-        text = "excluded"
-    elif excluded:
-        text = f"excluded in {len(excluded)} of {len(group)} comparisons, {text} in the others"
-    room = _little_room(group, min(one.gained for one in gains))
-    return f"With {name} a gain of {100 * share:.2g} % of the way is {text}{room}."
-
-
-def _little_room(group: Sequence[Comparison], amount: float) -> str:
-    """Say which baselines leave less to gain than ``amount``; nothing if none does."""
-    decimals = group[0].section.metric.decimals
-    left = [f"{one.room:.{decimals}f}" for one in group if one.room < amount]
-    if not left:
-        return ""
-    found = f"less than the {amount:.{decimals}f} found"
-    if len(group) == 1:
-        return f"; its baseline leaves {left[0]} to gain, {found}"
-    return f"; in {len(left)} of {len(group)} the baseline leaves {found}: {listed(left)}"
-
-
 def _row(one: Comparison, task_named: bool) -> list[str]:
     decimals = one.section.metric.decimals
     return [
@@ -209,3 +188,7 @@ def _row(one: Comparison, task_named: bool) -> list[str]:
         one.verdict,
         one.task if task_named else "",
     ]
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}{'s' * (count != 1)}"

@@ -9,10 +9,11 @@ import pandas as pd
 
 from scripts.arms import Arm, baseline_of, split_into_arms
 from scripts.costs import Cost
-from scripts.intervals import Interval, paired_differences, per_seed, t_interval, verdict
+from scripts.intervals import Interval, paired_differences, per_seed, t_interval
 from scripts.labels import joined_tasks
 from scripts.results_table import of_experiment
 from scripts.sections import Section
+from scripts.verdicts import LEAST_PAIRS, Verdict, detectable, judge
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,10 +21,10 @@ class Comparison:
     """One arm of a section beside its baseline.
 
     ``baseline`` is None where none fits, and the arm itself where the arm is a baseline;
-    ``difference`` is None in both cases. In place of the baseline a rival may stand; ``against``
-    is then the name that the section gives it. ``skipped`` batches are counted a run; ``megabytes``
-    are the mean of the runs' peak memory; ``costs`` are those of a step of the arm, where its
-    section shows them.
+    ``pairs``, the differences to it by seed, is None in both cases. In place of the baseline a
+    rival may stand; ``against`` is then the name that the section gives it. ``skipped`` batches are
+    counted a run; ``megabytes`` are the mean of the runs' peak memory; ``costs`` are those of a
+    step of the arm, where its section shows them.
     """
 
     section: Section
@@ -36,7 +37,7 @@ class Comparison:
     seconds: float
     skipped: float
     megabytes: float
-    difference: Interval | None
+    pairs: tuple[float, ...] | None
     against: str = ""
     costs: tuple[Cost, ...] = ()
 
@@ -50,59 +51,50 @@ class Comparison:
         """Name the baseline; empty where there is none."""
         return self.baseline.label if self.baseline else ""
 
+    @cached_property
+    def difference(self) -> Interval | None:
+        """Give the mean difference to the baseline with its interval."""
+        return None if self.pairs is None else t_interval(self.pairs)
+
+    @cached_property
+    def gains(self) -> tuple[float, ...]:
+        """Give the differences by seed, above 0 where the arm is better."""
+        sign = -1 if self.section.metric.lower_is_better else 1
+        return tuple(sign * difference for difference in self.pairs or ())
+
+    @cached_property
+    def gain(self) -> Interval:
+        """Give the mean gain with its interval."""
+        return t_interval(self.gains)
+
+    @cached_property
+    def judged(self) -> Verdict:
+        """Judge the arm by the smallest effect that is of interest in its section."""
+        return judge(self.gains, self.section.smallest_effect)
+
     @property
     def verdict(self) -> str:
-        """Say in words what the paired difference shows."""
+        """Say in words what the paired differences show; nothing where a section only chooses."""
+        if self.section.chooses:
+            return ""
         if self.is_baseline:
             return "baseline"
         if self.final.n == 0:
             return "no finished run"
-        if self.difference is None:
+        if self.pairs is None:
             return "no baseline"
-        return verdict(self.difference, self.section.metric.noun)
+        return self._verdict_on_pairs()
 
-    @property
-    def gain(self) -> int | None:
-        """Give 1 for better than the baseline, −1 for worse, 0 for neither; None if undecided."""
-        if self.difference is None or not self.difference.defined:
-            return None
-        if not self.difference.excludes_zero:
-            return 0
-        lower = self.difference.high < 0
-        return 1 if lower == self.section.metric.lower_is_better else -1
-
-    @property
-    def room(self) -> float:
-        """Give how far the baseline is from the best value that there is."""
-        return abs(self.section.metric.best - self.baseline_final.mean)
-
-    @property
-    def gained(self) -> float:
-        """Give the mean difference to the baseline, above 0 where the arm is better."""
-        return self._gain_of(self.difference.mean) if self.difference else math.nan
-
-    @property
-    def gained_share(self) -> float:
-        """Give the mean gain as a share of the room for it; NaN where there is none."""
-        return self.gained / self.room if self.room else math.nan
-
-    @property
-    def least_share(self) -> float:
-        """Give the low end of the gain's interval as a share of the room for it."""
-        return self._gain_ends[0] / self.room if self.room else math.nan
-
-    def allows(self, share: float) -> bool:
-        """Tell whether the interval of the difference reaches a gain of this share of the room."""
-        reaches = self._gain_ends[1] >= share * self.room
-        return self.difference is None or (self.room > 0 and reaches)
-
-    @property
-    def _gain_ends(self) -> list[float]:
-        difference = self.difference or t_interval([])
-        return sorted(self._gain_of(end) for end in (difference.low, difference.high))
-
-    def _gain_of(self, difference: float) -> float:
-        return -difference if self.section.metric.lower_is_better else difference
+    def _verdict_on_pairs(self) -> str:
+        count = len(self.gains)
+        if count == 0:
+            return "no pairs"
+        if count < LEAST_PAIRS:
+            return f"undecided: {count} pair{'s' * (count > 1)}"
+        if self.judged is Verdict.UNDECIDED:
+            seen = f"{detectable(self.gains):.{self.section.metric.decimals}f}"
+            return f"undecided: {seen} could have been seen"
+        return self.judged.value
 
     @property
     def relative_seconds(self) -> float:
@@ -152,7 +144,7 @@ class SectionResult:
     @property
     def compared(self) -> list[Comparison]:
         """Give the comparisons with the baseline that have an interval."""
-        return [one for one in self.comparisons if one.gain is not None]
+        return [one for one in self.comparisons if one.difference and one.difference.defined]
 
     @property
     def main(self) -> list[Comparison]:
@@ -186,7 +178,7 @@ def compare(
     own = of_experiment(runs, section.experiment)
     arms = split_into_arms(own, section.treatments, section.name)
     comparisons = [
-        _compare_arm(
+        compare_arm(
             section,
             arm,
             baseline_of(arm, arms, section.baseline),
@@ -195,7 +187,7 @@ def compare(
         for arm in arms
     ]
     rivals = [
-        _compare_arm(section, arm, rival, against)
+        compare_arm(section, arm, rival, against)
         for against, find in section.rivals.items()
         for arm in arms
         if (rival := find(arm, arms))
@@ -220,17 +212,18 @@ def _table(result: SectionResult, comparisons: list[Comparison]) -> pd.DataFrame
     return rows if result.counts_skipped else rows.drop(columns="skipped", errors="ignore")
 
 
-def _compare_arm(
+def compare_arm(
     section: Section,
     arm: Arm,
     baseline: Arm | None,
     against: str = "",
     costs: tuple[Cost, ...] = (),
 ) -> Comparison:
+    """Compare an arm with another one, with nothing where there is none."""
     metric = section.metric
-    difference = None
+    pairs = None
     if baseline is not None and baseline is not arm:
-        difference = t_interval(_pairs(arm, baseline, metric.final))
+        pairs = _pairs(arm, baseline, metric.final)
     return Comparison(
         section=section,
         arm=arm,
@@ -242,7 +235,7 @@ def _compare_arm(
         seconds=_mean(arm, "seconds"),
         skipped=_mean(arm, "skipped"),
         megabytes=_mean(arm, "peak_megabytes"),
-        difference=difference,
+        pairs=pairs,
         against=against,
         costs=costs,
     )
@@ -255,10 +248,10 @@ def _costs_of(arm: Arm, section: Section, costs: Sequence[Cost]) -> tuple[Cost, 
     return tuple(cost for cost in costs if (cost.comparison, cost.variant) == wanted)
 
 
-def _pairs(arm: Arm, baseline: Arm, column: str) -> list[float]:
+def _pairs(arm: Arm, baseline: Arm, column: str) -> tuple[float, ...]:
     if column not in arm.runs:
-        return []
-    return list(paired_differences(arm.finished, baseline.finished, column))
+        return ()
+    return tuple(paired_differences(arm.finished, baseline.finished, column).dropna())
 
 
 def _over_seeds(arm: Arm, column: str) -> Interval:

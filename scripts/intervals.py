@@ -13,7 +13,7 @@ LEVEL = 0.95
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean over ``n`` seeds with its 95 % interval; NaN bounds where n is too small for one."""
+    """A mean over ``n`` values with its interval (95 %, unless said); NaN bounds below two."""
 
     mean: float
     low: float
@@ -36,7 +36,7 @@ class Interval:
         return self.low > 0 or self.high < 0
 
 
-def t_interval(values: Sequence[float]) -> Interval:
+def t_interval(values: Sequence[float], level: float = LEVEL) -> Interval:
     """Give mean ± t · s / √n over the values that are not NaN.
 
     >>> t_interval([1.0, 2.0, 3.0]).mean
@@ -49,7 +49,7 @@ def t_interval(values: Sequence[float]) -> Interval:
     if len(known) == 0:
         return Interval(math.nan, math.nan, math.nan, 0)
     error = known.std(ddof=1) / math.sqrt(len(known)) if len(known) > 1 else math.nan
-    return _around(float(known.mean()), float(error), len(known) - 1, len(known))
+    return _around(float(known.mean()), float(error), len(known) - 1, len(known), level)
 
 
 def welch_interval(first: Sequence[float], second: Sequence[float]) -> Interval:
@@ -87,17 +87,6 @@ def paired_differences(arm: pd.DataFrame, baseline: pd.DataFrame, column: str) -
     return (both["arm"] - both["baseline"]).groupby(level="config.seed").mean()
 
 
-def verdict(difference: Interval, noun: str = "error") -> str:
-    """Say in words what the interval of a paired difference shows."""
-    if difference.n == 0:
-        return "no pairs"
-    if not difference.defined:
-        return "one pair: undecided"
-    if difference.excludes_zero:
-        return f"{'lower' if difference.high < 0 else 'higher'} {noun}"
-    return "no difference found"
-
-
 def signed(value: float, decimals: int = 3) -> str:
     """Write a difference with its sign, a true minus, and no −0.
 
@@ -108,8 +97,10 @@ def signed(value: float, decimals: int = 3) -> str:
     return text[1:] if float(text) == 0 else text.replace("-", "−")
 
 
-def _around(mean: float, standard_error: float, freedom: float, n: int) -> Interval:
+def _around(
+    mean: float, standard_error: float, freedom: float, n: int, level: float = LEVEL
+) -> Interval:
     if math.isnan(standard_error):
         return Interval(mean, math.nan, math.nan, n)
-    reach = float(stats.t.ppf((1 + LEVEL) / 2, freedom)) * standard_error
+    reach = float(stats.t.ppf((1 + level) / 2, freedom)) * standard_error
     return Interval(mean, mean - reach, mean + reach, n)

@@ -1,4 +1,4 @@
-"""Write numbers with their intervals, and rows of them as a Markdown table."""
+"""Write numbers with their intervals, rows of them as a Markdown table, and that into a page."""
 
 import math
 from collections.abc import Sequence
@@ -22,16 +22,16 @@ def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(lines + [_line([row[place] for place in kept]) for row in rows])
 
 
-def with_interval(interval: Interval, decimals: int = 3) -> str:
-    """Write a mean with its interval, as ``0.211 [0.180, 0.242]``."""
+def with_interval(interval: Interval, decimals: int = 3, sign: bool = False) -> str:
+    """Write a mean with its interval, as ``0.211 [0.180, 0.242]``; differences with their sign."""
     if interval.n == 0:
         return GAP
-    if not interval.defined:
-        return f"{interval.mean:.{decimals}f} (one seed)"
-    text = (
-        f"{interval.mean:.{decimals}f} [{interval.low:.{decimals}f}, {interval.high:.{decimals}f}]"
-    )
-    return text.replace("-", "−")
+    numbers = (interval.mean, interval.low, interval.high)
+    if sign:
+        mean, low, high = (signed(number, decimals) for number in numbers)
+    else:
+        mean, low, high = (f"{number:.{decimals}f}".replace("-", "−") for number in numbers)
+    return f"{mean} [{low}, {high}]" if interval.defined else f"{mean} (one seed)"
 
 
 def difference_with_interval(interval: Interval | None, decimals: int = 3) -> str:
@@ -74,6 +74,20 @@ def listed(items: Sequence[str]) -> str:
     if len(items) < 2:
         return "".join(items)
     return f"{', '.join(items[:-1])} and {items[-1]}"
+
+
+def with_marked(page: str, content: str, marker: str) -> str:
+    """Give a page's text with ``content`` between its markers of that name.
+
+    Raises:
+        ValueError: if the markers are not there, once each and in order.
+    """
+    opening, closing = f"<!-- {marker}:begin -->", f"<!-- {marker}:end -->"
+    before, begin, rest = page.partition(opening)
+    _, end, after = rest.partition(closing)
+    if not begin or not end or opening in after or closing in after:
+        raise ValueError(f"the page must hold {opening} and then {closing}, once each")
+    return f"{before}{opening}\n{content}\n{closing}{after}"
 
 
 def _line(cells: Sequence[str]) -> str:

@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from functools import partial
 
+from scripts import natural_images, textures
 from scripts.arms import Arm
 from scripts.comparison import SectionResult
 from scripts.intervals import Interval, per_seed, t_interval
@@ -140,6 +141,7 @@ _section = partial(
     Section,
     treatments=("masks", "regulariser"),
     task=task,
+    smallest_effect=natural_images.SMALLEST_EFFECT,
     benchmark=benchmark,
     rivals={"dropout": dropout_beside},
 )
@@ -163,6 +165,7 @@ SECTIONS = (
         "What else draws at random in training, in the place of the gradient masks or beside them, "
         "on the small texture task: dropout of single activations, channels and squares after both "
         "stages, and ChannelDropBack as described and as in its authors' code. " + _STRENGTHS,
+        smallest_effect=textures.SMALLEST_EFFECT,
         main=any_treated_arm,
     ),
     _section(

@@ -35,18 +35,6 @@ def unfinished_lines(results: Sequence[SectionResult]) -> list[str]:
     return list(lines.values())
 
 
-def left_over_text(runs: pd.DataFrame) -> str:
-    """Name the rows that no experiment of the preset plans any more: kept, but in no table."""
-    rows = runs[runs["experiments"] == ""]
-    if rows.empty:
-        return ""
-    names = listed([f"`{id}`" for id in rows["id"]])
-    return f"""## Rows that belong to no experiment
-
-The preset no longer plans these runs, or planned them on a machine that decides device or precision
-otherwise. They stay in `runs.csv` and enter no table: {names}."""
-
-
 def hardware_text(runs: pd.DataFrame) -> str:
     """Count the finished runs by hardware and versions, from the provenance of each run."""
     done = finished(runs[runs["experiments"] != ""])

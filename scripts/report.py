@@ -18,9 +18,9 @@ from scripts.chapters import CHAPTERS, compare_sections, undeclared_sections
 from scripts.claims import answer
 from scripts.comparison import SectionResult, rivals_table, table
 from scripts.costs import read_costs
+from scripts.earlier_designs import earlier_comparisons, earlier_table, earlier_text
 from scripts.provenance import (
     hardware_text,
-    left_over_text,
     regeneration_text,
     unfinished_text,
 )
@@ -56,10 +56,14 @@ def make_report(preset: Path) -> Report:
     texts += ["## Other experiments"] if others else []
     texts += [section_text(result, []) for result in others]
     every = [result for _, results in chapters for result in results] + others
-    texts += [unfinished_text(every), left_over_text(runs)]
+    earlier = earlier_comparisons(CHAPTERS, runs)
+    texts += [earlier_text(runs, earlier), unfinished_text(every)]
     texts += [hardware_text(runs), regeneration_text(preset.name)]
     text = "\n\n".join(filter(None, texts)) + "\n"
-    return Report(text, _tables(every), figures)
+    tables = _tables(every)
+    if earlier:
+        tables["earlier_designs.md"] = f"{earlier_table(earlier)}\n"
+    return Report(text, tables, figures)
 
 
 def write_report(preset: Path) -> None:

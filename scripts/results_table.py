@@ -20,6 +20,7 @@ HARDWARE = (
     "provenance.numpy",
     "provenance.threads",
 )
+_COUNTS = ("provenance.cores", "provenance.threads")
 _REQUIRED = ("id", "experiments", "status", "config.seed")
 
 
@@ -36,7 +37,8 @@ def read_runs(path: Path) -> pd.DataFrame:
     """Read runs.csv, one row a run, sorted by id so that the order in the file plays no part.
 
     Columns ``config.*`` hold decoded values (lists as tuples, ``ABSENT`` where the run lacks the
-    key), the columns of results and those ``COUNTED`` hold floats, all others text.
+    key), the columns of results and those ``COUNTED`` hold floats, all others text; counts in it
+    are written without decimals, however the table writes them.
     ``hardware`` is added: runs may be paired only where it is equal.
 
     Raises:
@@ -109,6 +111,8 @@ def _decode_column(cells: pd.Series, path: Path) -> pd.Series:
     if cells.name.startswith(RESULTS) or cells.name in COUNTED:
         values = [float(cell) if cell else math.nan for cell in cells]
         return pd.Series(values, index=cells.index)
+    if cells.name in _COUNTS:
+        cells = cells.str.removesuffix(".0")
     return cells.astype(object)
 
 

@@ -217,8 +217,8 @@ def _skipped(result: SectionResult) -> str:
 
 
 def _chance(result: SectionResult) -> str:
-    made = [*result.compared, *(one for one in result.rivals if one.gain is not None)]
-    found = [one.difference for one in made if one.difference is not None]
+    made = [one.difference for one in (*result.compared, *result.rivals)]
+    found = [one for one in made if one is not None and one.defined]
     if not found:
         return ""
     decimals = result.section.metric.decimals

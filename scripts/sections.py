@@ -107,6 +107,7 @@ class Section:
         experiment: name of the experiment, as in the column ``experiments``.
         title, question: heading, and what is compared and why.
         metric: what the arms are compared by.
+        smallest_effect: the smallest effect on the metric that is of interest: it defines verdicts.
         treatments: groups or keys of the configuration that are under test, those first that
             order the arms first; any other setting that varies is context, in which an arm meets
             its own baseline.
@@ -129,6 +130,7 @@ class Section:
     title: str
     question: str
     metric: Metric = TEST_ERROR
+    smallest_effect: float = 0.01
     treatments: tuple[str, ...] = ("masks",)
     baseline: Mapping[str, Any] = field(default_factory=dict)
     rivals: Mapping[str, Rival] = field(default_factory=dict)
@@ -151,11 +153,23 @@ class Section:
 
 @dataclass(frozen=True)
 class Claim:
-    """A sentence that the runs may bear out: what treated runs do compared with the baseline."""
+    """A sentence that the runs may bear out: what treated runs do compared with the baseline.
+
+    Args:
+        letter, statement: its name, and what it says.
+        smallest_effect: the smallest effect that is of interest.
+        primary: the comparison that is declared to decide it, in words.
+        stands_in: experiment, setting and rival (none: the baseline) of the comparison that comes
+            closest to the primary one as long as that has not been run.
+        changes: what would change the answer.
+    """
 
     letter: str
     statement: str
-    gain: str
+    smallest_effect: float
+    primary: str
+    stands_in: tuple[str, str, str]
+    changes: str
 
 
 @dataclass(frozen=True)

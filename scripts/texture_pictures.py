@@ -18,18 +18,20 @@ Arrays = Mapping[str, NDArray[Any]]
 GRADIENT_MAP = "cividis"
 _BRIGHTEST = 99.5
 """Percentile of the gradient that is drawn brightest; a few pixels far above it are cut."""
+_SCALE = f"Absolute gradient, each panel on its own scale up to its {_BRIGHTEST}th percentile."
 
 
 def texture_pictures(folder: Path) -> tuple[list[FigurePlan], list[str]]:
     """Plan the pictures whose arrays lie in ``folder``, and say which are lacking."""
     plans: list[FigurePlan] = []
     lacking = []
-    for name, plan in (("samples", _sample_plans), ("gradients", _gradient_plans)):
+    makers = {"trained": _trained_plans, "samples": _sample_plans, "gradients": _gradient_plans}
+    for name, plan in makers.items():
         path = folder / f"{name}.npz"
         if path.exists():
             with np.load(path, allow_pickle=False) as arrays:
                 plans += plan(dict(arrays))
-        else:
+        elif name != "trained":  # only presets that train have it
             lacking.append(f"No picture of the {name}: `pictures/{name}.npz` is not there.")
     return plans, lacking
 
@@ -43,24 +45,31 @@ def _sample_plans(arrays: Arrays) -> list[FigurePlan]:
     return [FigurePlan("samples", caption, lambda: _draw_samples(arrays))]
 
 
+def _trained_plans(arrays: Arrays) -> list[FigurePlan]:
+    caption = (
+        f"One texture, {arrays['image'].shape[-1]} px a side, and the gradient of the loss that "
+        f"reaches it through the trained net: without its masks, and under them ({_masks(arrays)}; "
+        "one draw), in a batch of training. With batch normalisation a little reaches masked "
+        f"places as well. {_SCALE}"
+    )
+    return [FigurePlan("backdrop", caption, lambda: _draw_backdrop(arrays))]
+
+
+def _masks(arrays: Arrays) -> str:
+    pairs = zip(arrays["names"], arrays["p"], strict=True)
+    return ", ".join(f"{name} p = {p:g}" for name, p in pairs)
+
+
 def _gradient_plans(arrays: Arrays) -> list[FigurePlan]:
     fine, coarse = float(arrays["p_fine"]), float(arrays["p_coarse"])
-    scale = f"Absolute gradient, each panel on its own scale up to its {_BRIGHTEST}th percentile."
-    whole = (
+    caption = (
         "The gradient of the loss that reaches one image through the authors' demonstration net, "
         "before training and with 2 × 2 kernels: without masks, under the fine mask "
         f"(p = {fine:g}), under the coarse mask (p = {coarse:g}), and under both, one draw each; "
         "and what a single surviving place of the coarse mask lets through with 2 × 2 and with "
-        f"3 × 3 kernels. {scale}"
+        f"3 × 3 kernels. {_SCALE}"
     )
-    short = (
-        "An image, the gradient that reaches it in plain training, and under masks at two scales "
-        f"(fine p = {fine:g}, coarse p = {coarse:g}; one draw). {scale}"
-    )
-    return [
-        FigurePlan("backdrop", short, lambda: _draw_backdrop(arrays)),
-        FigurePlan("gradients", whole, lambda: _draw_gradients(arrays)),
-    ]
+    return [FigurePlan("gradients", caption, lambda: _draw_gradients(arrays))]
 
 
 def _draw_samples(arrays: Arrays) -> Figure:
@@ -86,7 +95,7 @@ def _draw_backdrop(arrays: Arrays) -> Figure:
     drawn = style.figure(height=2.3)
     panels = drawn.subplots(1, 3)
     _image(panels[0], arrays["image"], "image")
-    _gradient(panels[1], arrays["plain"], "gradient, plain training")
+    _gradient(panels[1], arrays["plain"], "gradient without masks")
     _gradient(panels[2], arrays["masked"], "gradient under the masks")
     return drawn
 

@@ -21,6 +21,9 @@ ORIGINAL_SIDE = 1024
 ORIGINAL_FINE_RATIO = 10 / 9.5
 """The two small-blob lengths of the published set, one over the other."""
 
+SMALLEST_EFFECT = 0.05
+"""The smallest difference of the test error that is of interest."""
+
 EASIER = "small task, easier than the original"
 
 
@@ -47,7 +50,7 @@ def _fine_ratio(lengths: Any) -> float | None:
         return None
 
 
-_section = partial(Section, task=texture_task)
+_section = partial(Section, task=texture_task, smallest_effect=SMALLEST_EFFECT)
 _tested = partial(_section, main=masked_at_several_scales, tests_claim=True)
 
 _tuning = partial(_section, metric=VALIDATION_ERROR, chooses=True)
@@ -233,7 +236,11 @@ CHAPTER = Chapter(
         letter="A",
         statement="masks at the two scales lower the test error compared with plain training on "
         "whole images",
-        gain="The gain",
+        smallest_effect=SMALLEST_EFFECT,
+        primary="masks at two scales against plain training, the authors' demonstration net "
+        "without normalisation, published textures of 1024 × 1024, 100 training images",
+        stands_in=("textures/laptop", "", ""),
+        changes="the same gain at the original's size, with both arms searched alike",
     ),
     sections=SECTIONS,
     pictures=texture_pictures,

@@ -1,6 +1,7 @@
 """Splitting runs into arms, their labels, their baselines, and what the arms are compared by."""
 
 import json
+import re
 
 import pandas as pd
 import pytest
@@ -183,7 +184,8 @@ def result(tmp_path, metric=None, **options):
 
 def test_the_comparison_is_paired_over_seeds(tmp_path):
     baseline, arm = result(tmp_path, values=lambda arm, seed: seed - 0.1 * arm).comparisons
-    assert (baseline.verdict, arm.verdict, arm.gain) == ("baseline", "lower error", 1)
+    assert (baseline.verdict, arm.verdict) == ("baseline", "undecided: 2 pairs")
+    assert arm.gains == pytest.approx((0.1, 0.1))
     assert arm.final.half_width > 1
     assert arm.difference.mean == pytest.approx(-0.1)
     assert arm.difference.half_width == pytest.approx(0, abs=1e-6)
@@ -193,13 +195,24 @@ def test_the_comparison_is_paired_over_seeds(tmp_path):
 def test_a_metric_may_be_better_when_higher(tmp_path):
     metric = Metric("test.error", "AUC", "AUC", "train.error", "AUC", lower_is_better=False)
     arm = result(tmp_path, metric, values=lambda arm, seed: seed - 0.1 * arm).comparisons[1]
-    assert (arm.verdict, arm.gain) == ("lower AUC", -1)
+    assert arm.gains == pytest.approx((-0.1, -0.1))
+
+
+@pytest.mark.parametrize(("step", "verdict"), [(0.1, "gain"), (-0.1, "loss"), (0, "equivalent")])
+def test_ten_pairs_are_judged(tmp_path, step, verdict):
+    found = result(tmp_path, seeds=range(10), values=lambda arm, seed: seed - step * arm)
+    assert found.comparisons[1].verdict == verdict
+
+
+def test_ten_pairs_that_scatter_are_undecided_and_say_what_they_could_have_shown(tmp_path):
+    found = result(tmp_path, seeds=range(10), values=lambda arm, seed: arm * (-1) ** seed)
+    assert re.fullmatch(r"undecided: 1\.05\d could have been seen", found.comparisons[1].verdict)
 
 
 def test_one_seed_has_no_interval_and_decides_nothing(tmp_path):
     arm = result(tmp_path, seeds=(0,)).comparisons[1]
-    assert (arm.final.n, arm.final.defined, arm.gain) == (1, False, None)
-    assert arm.verdict == "one pair: undecided"
+    assert (arm.final.n, arm.final.defined) == (1, False)
+    assert arm.verdict == "undecided: 1 pair"
 
 
 def test_a_metric_that_no_run_has_leaves_gaps(tmp_path):

@@ -6,9 +6,9 @@ import pandas as pd
 import pytest
 
 from experiments.bench.table import Setting, add, noted, rows
-from scripts.bench import main, page, readme_table
+from scripts.bench import main, page, targets_table
 from scripts.bench_results import exponent, tables
-from scripts.summary import with_summary
+from scripts.markdown_table import with_marked
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -43,7 +43,7 @@ def results(tmp_path):
 
 
 def test_targets_say_what_was_met_with_which_threads(results):
-    lines = readme_table(results).splitlines()
+    lines = targets_table(results).splitlines()
     (time,) = [x for x in lines if "p fine = 0.95, p coarse = 0.9: time" in x]
     assert time.endswith("| 0.35 | 0.30, met | 0.40, **not met** |")
     (memory,) = [x for x in lines if "p fine = 0.95, p coarse = 0: peak memory" in x]
@@ -53,7 +53,7 @@ def test_targets_say_what_was_met_with_which_threads(results):
 
 def test_targets_that_are_not_met_say_why(results):
     def reasons():
-        return [x for x in readme_table(results).splitlines() if x.startswith("* ")]
+        return [x for x in targets_table(results).splitlines() if x.startswith("* ")]
 
     (near,) = reasons()
     assert near.startswith(
@@ -63,7 +63,7 @@ def test_targets_that_are_not_met_say_why(results):
     seconds = {"step": [1.0], "masks alone": [0.0204]}
     add(path, rows("mask_cost", "auc/digits_updates", seconds, "step"), Setting(threads=2))
     assert reasons()[0].startswith("* masks alone: the worst is the small perceptron on digits")
-    assert "| 0.02 | — | 0.020, **not met** |" in readme_table(results)
+    assert "| 0.02 | — | 0.020, **not met** |" in targets_table(results)
 
 
 def test_a_number_that_rounds_to_its_bound_has_a_further_decimal(results):
@@ -72,7 +72,7 @@ def test_a_number_that_rounds_to_its_bound_has_a_further_decimal(results):
     p = {"p_fine": 0.95, "p_coarse": 0.9}
     name = "survivors/textures_1024_bfloat16"
     add(path, rows(name, "near", seconds, "dense mask", **p), Setting())
-    assert "| 0.35 | 0.352, **not met** |" in readme_table(results)
+    assert "| 0.35 | 0.352, **not met** |" in targets_table(results)
 
 
 def test_pages_hold_every_comparison_with_exponents_rates_and_what_does_not_fit(results):
@@ -88,7 +88,7 @@ def test_pages_figures_and_the_readme_are_written_alike_each_time(results, tmp_p
     readme.write_text("<!-- bench:begin -->\nold\n<!-- bench:end -->\n")
     written = []
     for _ in range(2):
-        main(["--results", str(results), "--readme", str(readme)])
+        main(["--results", str(results), "--page", str(readme)])
         files = sorted(path for path in (results / "bench").rglob("*") if path.is_file())
         written.append([path.read_bytes() for path in files] + [readme.read_bytes()])
     assert written[0] == written[1]
@@ -105,13 +105,13 @@ def test_exponents_are_fitted_to_the_largest_sizes():
 def test_a_table_of_failures_alone_makes_a_page(tmp_path):
     path = tmp_path / "results" / "bench" / "x.csv"
     add(path, [noted("survivors", "", "", "failed: its process died")], Setting())
-    main(["--results", str(tmp_path / "results"), "--readme", str(tmp_path / "none.md")])
+    main(["--results", str(tmp_path / "results"), "--page", str(tmp_path / "none.md")])
     assert "its process died" in path.with_suffix(".md").read_text()
 
 
-def test_the_committed_readme_and_pages_are_current():
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert text == with_summary(text, readme_table(ROOT / "results"), "bench"), "run make figures"
+def test_the_committed_pages_are_current():
+    text = (ROOT / "docs/performance.md").read_text(encoding="utf-8")
+    assert text == with_marked(text, targets_table(ROOT / "results"), "bench"), "run make figures"
     for path in tables(ROOT / "results"):
         assert path.with_suffix(".md").read_text(encoding="utf-8") == page(path)
         assert pd.read_csv(path)["hardware"].notna().all()

@@ -1,17 +1,20 @@
-"""The README's results table, and whether what is committed is current."""
+"""What all presets say together, and whether what is committed is current."""
 
 import shutil
+from io import StringIO
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
+from scripts.markdown_table import with_marked
 from scripts.report import make_report
-from scripts.summary import BEGIN, END, main, summary, with_summary
+from scripts.summary import claims_of, main, numbers, readme_table
 
 ROOT = Path(__file__).resolve().parent.parent
 TINY = Path(__file__).parent / "fixtures" / "results_tiny"
 PRESETS = sorted(path.parent for path in ROOT.glob("results/*/REPORT.md"))
+BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
 
 
 @pytest.fixture
@@ -21,80 +24,68 @@ def results(tmp_path):
     return tmp_path / "results"
 
 
-def test_every_main_comparison_has_a_row_under_its_command(results):
-    text = summary(results)
-    rows = [line for line in text.splitlines() if line.startswith("| `")]
-    assert len(rows) == 5
-    assert text.index("`make reproduce-paper PRESET=tiny`:") < text.index(rows[0])
-    assert "*Small task, easier than the original.*" in text
-    assert "−0.136 [−0.157, −0.116], 4 pairs | lower error" in rows[0]
+def test_a_claim_has_one_row_with_its_closest_comparison(results):
+    rows = readme_table(claims_of(results)).splitlines()[2:]
+    assert len(rows) == 1
+    assert rows[0].startswith("| **A** masks at the two scales lower the test error")
+    assert "`textures/laptop`: fine 0.5, coarse 0.9 against no masks" in rows[0]
+    assert "+0.136 [+0.116, +0.157], 4 pairs" in rows[0]
+    assert rows[0].endswith("| undecided: 4 pairs |")
 
 
-def test_presets_beyond_the_smallest_are_folded(results):
-    shutil.copytree(results / "tiny", results / "few")
-    runs = pd.read_csv(results / "few" / "runs.csv", dtype=str)
-    few = runs[runs["experiments"].str.contains("textures/laptop")]
-    few.to_csv(results / "few" / "runs.csv", index=False)
-    before, folded = summary(results).split("<details>", 1)
-    assert "By `make reproduce-paper PRESET=few`:" in before
-    assert "`textures/laptop`" in before
-    command = "by <code>make reproduce-paper PRESET=tiny</code></summary>"
-    tested, aside = folded.split("<details>")
-    assert tested.startswith(f"<summary>1 comparison {command}")
-    assert tested.count("| `textures/") == 1
-    assert aside.startswith(f"<summary>3 comparisons beside the claim {command}")
-    assert aside.count("| `textures/") == 3
+def test_a_comparison_in_two_presets_counts_once(results):
+    once = numbers(claims_of(results))
+    shutil.copytree(results / "tiny", results / "laptop")
+    pd.testing.assert_frame_equal(numbers(claims_of(results)), once)
 
 
-def test_presets_are_ordered_by_what_they_take_not_by_their_tables(results):
-    (results / "tiny").rename(results / "laptop")
-    shutil.copytree(results / "laptop", results / "paper")
-    runs = pd.read_csv(results / "paper" / "runs.csv", dtype=str).head(12)
-    runs.assign(id="p" + runs["id"]).to_csv(results / "paper" / "runs.csv", index=False)
-    text = summary(results)
-    assert "By `make reproduce-paper PRESET=laptop`:" in text
-    assert "PRESET=paper</code></summary>" in text
-
-
-def test_a_comparison_in_two_presets_stands_once(results):
-    one = summary(results)
-    shutil.copytree(results / "tiny", results / "copy")
-    assert summary(results).replace("PRESET=copy", "PRESET=tiny") == one
+def test_a_comparison_with_fewer_of_the_same_runs_gives_way(results):
+    few = results / "laptop"
+    shutil.copytree(results / "tiny", few)
+    runs = pd.read_csv(few / "runs.csv", dtype=str, keep_default_na=False)
+    runs[runs["config.seed"].isin(["0", "1"])].to_csv(few / "runs.csv", index=False)
+    table = numbers(claims_of(results))
+    assert table[table["experiment"] == "textures/laptop"]["pairs"].tolist() == [4]
 
 
 def test_without_results_it_says_so(tmp_path):
-    assert "No main comparison" in summary(tmp_path)
+    assert "No comparison that bears on a claim" in readme_table(claims_of(tmp_path))
 
 
-def test_the_table_replaces_what_is_between_the_markers(results, tmp_path):
+def test_table_and_figure_are_written_and_the_readme_holds_the_table(results, tmp_path):
     readme = tmp_path / "README.md"
     readme.write_text(f"# Title\n\n{BEGIN}\nold\n{END}\n\nend\n")
     for _ in range(2):
         main(["--results", str(results), "--readme", str(readme)])
-        text = readme.read_text(encoding="utf-8")
-        assert text == f"# Title\n\n{BEGIN}\n{summary(results)}\n{END}\n\nend\n"
+        table = readme_table(claims_of(results))
+        assert readme.read_text() == f"# Title\n\n{BEGIN}\n{table}\n{END}\n\nend\n"
+    written = pd.read_csv(results / "claims.csv")
+    assert written["experiment"].iloc[0] == "textures/laptop"
+    assert written["experiment"].iloc[-1] == "pooled"
+    assert (results / "claims.png").exists()
 
 
-def test_a_readme_without_a_place_for_it_is_left_alone(results, tmp_path, capsys):
+def test_a_readme_without_a_place_for_it_is_left_alone(results, tmp_path):
     readme = tmp_path / "README.md"
     readme.write_text("# Title\n")
     main(["--results", str(results), "--readme", str(readme)])
     assert readme.read_text() == "# Title\n"
-    assert summary(results) in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("readme", ["", BEGIN, f"{END}{BEGIN}", f"{BEGIN}{END}{BEGIN}{END}"])
-def test_a_readme_without_the_markers_is_refused(readme):
+@pytest.mark.parametrize("page", ["", BEGIN, f"{END}{BEGIN}", f"{BEGIN}{END}{BEGIN}{END}"])
+def test_a_page_without_the_markers_is_refused(page):
     with pytest.raises(ValueError, match="results:begin"):
-        with_summary(readme, "table")
+        with_marked(page, "table", "results")
 
 
-def test_the_committed_readme_is_current():
-    readme = ROOT / "README.md"
-    if not readme.exists() or BEGIN not in readme.read_text(encoding="utf-8"):
-        pytest.skip("the README holds no results table yet")
-    text = readme.read_text(encoding="utf-8")
-    assert text == with_summary(text, summary(ROOT / "results")), "run python -m scripts.summary"
+def test_the_committed_readme_and_claims_are_current():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    found = claims_of(ROOT / "results")
+    assert readme == with_marked(readme, readme_table(found), "results"), "run make figures"
+    written = numbers(found).to_csv(index=False, float_format="%.6g")
+    committed = (ROOT / "results/claims.csv").read_text(encoding="utf-8")
+    tables = [pd.read_csv(StringIO(text)) for text in (committed, written)]
+    pd.testing.assert_frame_equal(*tables, rtol=1e-5)
 
 
 @pytest.mark.parametrize("preset", PRESETS, ids=lambda path: path.name)

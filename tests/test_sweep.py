@@ -138,10 +138,8 @@ def test_the_smoke_preset_ends_with_tables_and_pictures(smoke):
     assert set(table["status"]) == {"finished"}
     assert len(table) == 4
     assert set(read(smoke / "smoke/curves.csv")["id"]) == set(table["id"])
-    assert {path.name for path in (smoke / "smoke/pictures").iterdir()} == {
-        "samples.npz",
-        "gradients.npz",
-    }
+    pictures = {path.name for path in (smoke / "smoke/pictures").iterdir()}
+    assert pictures == {"samples.npz", "gradients.npz", "trained.npz"}
 
 
 def test_ctrl_c_ends_a_preset_with_a_sentence(smoke, tmp_path):
