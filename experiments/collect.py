@@ -37,11 +37,9 @@ def collect(planned: Sequence[Planned], runs: Path, folder: Path) -> pd.DataFram
     old_runs["experiments"] = [names[order[q]] if q in order else "" for q in asked]
     rows: list[Row] = []
     curves: list[Row] = []
-    for id, experiments, settings in planned:
-        store = RunStore(runs, id)
-        row = run_row(id, experiments, settings, store)
+    for row, (id, _, settings) in zip(rows_here(planned, runs), planned, strict=True):
         if row["status"] == "finished":
-            curves += curve_rows(id, store)
+            curves += curve_rows(id, RunStore(runs, id))
         elif question_id(settings) in asked:
             continue
         rows.append(row)
@@ -51,6 +49,14 @@ def collect(planned: Sequence[Planned], runs: Path, folder: Path) -> pd.DataFram
     write(table[_columns(table)], folder / "runs.csv")
     write(_replace(old_curves, pd.DataFrame(curves)), folder / "curves.csv")
     return table
+
+
+def rows_here(planned: Sequence[Planned], runs: Path) -> list[Row]:
+    """Give the row of every planned run as it stands under ``runs``, whatever a table holds."""
+    return [
+        run_row(id, experiments, settings, RunStore(runs, id))
+        for id, experiments, settings in planned
+    ]
 
 
 def finished_rows(folder: Path) -> pd.DataFrame:
@@ -85,7 +91,7 @@ def keep_reference(folder: Path, runs: Path) -> Path:
     """Put the committed runs.csv of a preset aside, before any of its rows is replaced.
 
     The committed one is git's: none if git has none. Without git it is the one found when the
-    preset first ran here.
+    preset first ran here, empty if there was none: what came later was made here.
     """
     reference = runs / "reference" / f"{folder.name}.csv"
     table = folder / "runs.csv"
@@ -100,8 +106,10 @@ def keep_reference(folder: Path, runs: Path) -> Path:
         reference.unlink(missing_ok=True)
         if shown.returncode == 0:
             reference.write_bytes(shown.stdout)
-    elif table.exists() and not reference.exists():
+    elif not reference.exists() and table.exists():
         shutil.copy(table, reference)
+    elif not reference.exists():
+        write(pd.DataFrame(columns=["id", "experiments", "status", "config.seed"]), reference)
     return reference
 
 

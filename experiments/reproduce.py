@@ -10,26 +10,37 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from experiments.build import construct
-from experiments.collect import collect, finished_rows, keep_reference, questions
+from experiments.collect import collect, finished_rows, keep_reference, questions, rows_here
 from experiments.identity import question_id
 from experiments.pictures import draw
 from experiments.run_store import RunStore
 from experiments.sweep import Job, plan, preset_experiments, run_all, stop
 from experiments.sweep_log import report_failures
+from experiments.tables import write
 
 
 def reproduce(preset: str, results: Path, processes: int | None, wanted: str = "all") -> int:
-    """Compute ``all`` runs, the ``lacking`` ones or ``none``, and collect; give the status."""
+    """Compute ``all`` runs, the ``lacking`` ones or ``none``, and collect; give the status.
+
+    The planned runs as they stand here go to runs/here/<preset>.csv: the collected table holds
+    committed rows too, which say nothing about this machine.
+    """
     runs = results / "runs"
     folder = results / preset
+    here = runs / "here" / f"{preset}.csv"
     experiments = preset_experiments(preset)
     keep_reference(folder, runs)
+    here.unlink(missing_ok=True)  # if anything fails below, an older one is not taken for this
     jobs = plan(experiments, [f"system.runs={runs}"])
     chosen = {"all": jobs, "lacking": _lacking(jobs, folder), "none": []}[wanted]
     possible = with_data(chosen, runs)
     status = report_failures(run_all(possible, runs, processes)) if possible else 0
-    collect([(job.id, job.experiments, job.settings) for job in jobs], runs, folder)
+    planned = [(job.id, job.experiments, job.settings) for job in jobs]
+    write(pd.DataFrame(rows_here(planned, runs)), here)
+    collect(planned, runs, folder)
     draw([job.settings for job in jobs], folder / "pictures", may_train=wanted != "none")
     if left_out := len(chosen) - len(possible):
         print(f"{left_out} runs were not made for want of data, as said above", file=sys.stderr)
