@@ -33,12 +33,12 @@ complete: $(INSTALLED)  ## compute only the runs that the committed table of a p
 	@$(call AND_REPORT,$(REPRODUCE) --complete)
 
 collect: $(INSTALLED)  ## compute nothing; collect and report the finished runs of a preset
-	@$(call AND_REPORT,$(REPRODUCE) --collect)
+	@$(call AND_REPORT,$(REPRODUCE) --collect,--required)
 
 define AND_REPORT
 status=0; $(1) || status=$$?; \
 if [ -e $(RESULTS)/$(PRESET)/runs.csv ]; then { $(RUN) scripts.report $(RESULTS)/$(PRESET) && \
-$(RUN) scripts.agreement $(RESULTS)/runs/reference/$(PRESET).csv $(RESULTS)/$(PRESET)/runs.csv; \
+$(RUN) scripts.agreement $(RESULTS)/runs/reference/$(PRESET).csv $(RESULTS)/runs/here/$(PRESET).csv $(2); \
 } || status=1; fi; exit $$status
 endef
 

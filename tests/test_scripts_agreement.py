@@ -1,14 +1,20 @@
-"""Agreement of new runs with the committed ones."""
+"""Agreement of the runs made here with the committed ones."""
 
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from scripts.agreement import agreement
+from scripts import agreement as module
+from scripts.agreement import main
+from scripts.sides import NothingCommitted, NothingMadeHere, read_sides
 
 RUNS = Path(__file__).parent / "fixtures" / "results_tiny" / "runs.csv"
 MASKED = "  fine 0.5, coarse 0.9: "
+
+
+def agreement(reference, here):
+    return module.agreement(read_sides(reference, here))
 
 
 @pytest.fixture
@@ -92,18 +98,88 @@ def test_other_hardware_is_named_and_its_runs_are_compared_with_their_arm(change
     text = agreement(RUNS, changed(other))
     assert "no run has the same configuration and seed on both sides" in line(text)
     assert "agrees" in line(text)
-    assert "new on another, cpu, float32" in text
+    assert "8 of 8 runs of the preset `new` were made here, on another, cpu, float32" in text
+    assert "The committed ones were made on made-up processor" in text
+    assert "only to be expected on equal hardware" in text
+
+
+def test_equal_hardware_is_named_once(changed):
+    same = changed(lambda table: table[table["config.seed"] == "0"])
+    text = agreement(same, same)
+    assert "The committed ones were made on the same." in text
+    assert text.count("made-up processor") == 1
 
 
 def test_arms_on_one_side_only_are_said_to_be_so(changed):
     plain = changed(lambda table: table[table["config.masks.fine.p"] == ""])
     assert "not run now; committed 0.188 (4 seeds)" in line(agreement(RUNS, plain))
-    assert "new only, 0.188 (4 seeds)" in line(agreement(plain, RUNS))
+    text = agreement(plain, RUNS)
+    assert line(text).endswith(": new 0.188 (4 seeds), not in the committed table")
+    assert "1 of 1 arms agree" in text
 
 
-def test_without_a_reference_it_says_so(tmp_path, changed):
-    nothing = "nothing committed to compare with"
-    assert nothing in agreement(tmp_path / "none.csv", RUNS)
-    unfinished = changed(lambda table: table.assign(status="missing"))
-    assert nothing in agreement(unfinished, RUNS)
-    assert "nothing new to compare" in agreement(RUNS, unfinished)
+def only(*seeds):
+    return lambda table: table[table["config.seed"].isin(seeds)]
+
+
+def unfinished(*seeds):
+    def change(table):
+        status = ["missing" if seed in seeds else "finished" for seed in table["config.seed"]]
+        return table.assign(status=status)
+
+    return change
+
+
+def test_only_runs_that_are_finished_here_count(changed):
+    text = agreement(RUNS, changed(unfinished("2", "3")))
+    assert "4 of 8 runs of the preset `new` were made here" in text
+    assert "committed 0.188 (4 seeds), here" in line(text)
+    assert "2 of 2 runs equal in every digit" in line(text)
+    assert " new" not in line(text)
+
+
+def test_one_run_of_an_arm_is_too_few_to_tell(changed):
+    text = agreement(RUNS, changed(unfinished("1", "2", "3")))
+    assert "too few runs to tell; 1 of 1 runs equal in every digit" in line(text)
+    assert "No arm has enough runs on both sides to tell." in text
+
+
+def test_runs_that_the_committed_table_lacks_are_new_and_do_not_agree(changed):
+    old = changed(only("0", "1"))
+    reference = old.rename(old.with_name("reference.csv"))
+    text = agreement(reference, changed(lambda table: table))
+    assert "2 of 2 runs equal in every digit; new 0." in line(text)
+    assert "(2 seeds), not in the committed table" in line(text)
+    assert "4 of them are new: not in the committed table." in text
+    text = agreement(reference, changed(only("2", "3")))
+    assert "not run now; committed" in line(text)
+    assert "agree" not in text
+    assert "Nothing was compared: no run made here is in the committed table." in text
+
+
+def test_without_a_committed_run_it_says_so_and_ends_well(tmp_path, changed, capsys):
+    with pytest.raises(NothingCommitted, match="nothing committed to compare with"):
+        agreement(tmp_path / "none.csv", RUNS)
+    empty = changed(lambda table: table.assign(status="missing"))
+    with pytest.raises(NothingCommitted, match="holds no finished run"):
+        agreement(empty, RUNS)
+    assert main([str(tmp_path / "none.csv"), str(RUNS), "--required"]) == 0
+    assert "nothing committed" in capsys.readouterr().out
+
+
+def test_without_a_run_made_here_it_says_so_and_ends_with_an_error_if_required(
+    tmp_path, changed, capsys
+):
+    empty = changed(lambda table: table.assign(status="missing"))
+    with pytest.raises(NothingMadeHere, match=r"no run of the preset `new` .* holds \d+ finished"):
+        agreement(RUNS, empty)
+    with pytest.raises(NothingMadeHere, match=r"none\.csv does not exist"):
+        agreement(RUNS, tmp_path / "none.csv")
+    assert main([str(RUNS), str(empty)]) == 0
+    assert main([str(RUNS), str(empty), "--required"]) == 1
+    said = capsys.readouterr().out
+    assert said.count("Nothing was compared") == len(said.splitlines()) == 2
+
+
+def test_what_agrees_not_at_all_ends_well_too(changed):
+    assert main([str(RUNS), str(changed(shifted(0.3))), "--required"]) == 0
