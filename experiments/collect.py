@@ -54,9 +54,15 @@ def collect(planned: Sequence[Planned], runs: Path, folder: Path) -> pd.DataFram
 def rows_here(planned: Sequence[Planned], runs: Path) -> list[Row]:
     """Give the row of every planned run as it stands under ``runs``, whatever a table holds."""
     return [
-        run_row(id, experiments, settings, RunStore(runs, id))
+        _with_text(run_row(id, experiments, settings, RunStore(runs, id)))
         for id, experiments, settings in planned
     ]
+
+
+def _with_text(row: Row) -> Row:
+    """Make provenance text, as it is read: one thread is not 1.0 beside a run that has none."""
+    text = {k: str(v) for k, v in row.items() if k.startswith("provenance.") and v is not None}
+    return row | text
 
 
 def finished_rows(folder: Path) -> pd.DataFrame:

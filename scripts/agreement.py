@@ -149,7 +149,8 @@ def _difference(arm: ArmAgreement, metric: Metric) -> str:
         return ""
     numbers = (arm.difference.mean, arm.difference.low, arm.difference.high)
     mean, low, high = (signed(value, metric.decimals) for value in numbers)
-    return f" (difference {mean}, {LEVEL * 100:g} % interval {low} to {high})"
+    seeds = f" on {arm.difference.n} seeds" if arm.difference.n < arm.committed.n else ""
+    return f" (difference{seeds} {mean}, {LEVEL * 100:g} % interval {low} to {high})"
 
 
 def _digits(arm: ArmAgreement) -> str:

@@ -96,6 +96,7 @@ def test_of_a_preset_made_in_part_only_that_part_is_compared(clone, make, plans)
     assert "(2 seeds), here" in said
     assert "too few runs to tell; 1 of 1 runs equal in every digit" in said
     assert "1 of 2 runs of the preset `tiny` were made here, on " in said
+    assert "made on the same" in said
 
 
 def test_without_data_nothing_is_compared(clone, make, plans, monkeypatch):

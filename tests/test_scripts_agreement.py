@@ -134,6 +134,7 @@ def test_only_runs_that_are_finished_here_count(changed):
     text = agreement(RUNS, changed(unfinished("2", "3")))
     assert "4 of 8 runs of the preset `new` were made here" in text
     assert "committed 0.188 (4 seeds), here" in line(text)
+    assert "(difference on 2 seeds 0.000, " in line(text)
     assert "2 of 2 runs equal in every digit" in line(text)
     assert " new" not in line(text)
 
