@@ -1,4 +1,4 @@
-"""Means with 95 % t-intervals: of one arm, of paired differences, and between two sets of runs."""
+"""Means with 95 % t-intervals: of one arm, and of paired differences."""
 
 import math
 from collections.abc import Sequence
@@ -50,24 +50,6 @@ def t_interval(values: Sequence[float], level: float = LEVEL) -> Interval:
         return Interval(math.nan, math.nan, math.nan, 0)
     error = known.std(ddof=1) / math.sqrt(len(known)) if len(known) > 1 else math.nan
     return _around(float(known.mean()), float(error), len(known) - 1, len(known), level)
-
-
-def welch_interval(first: Sequence[float], second: Sequence[float]) -> Interval:
-    """Give the interval of mean(second) − mean(first), with Welch's degrees of freedom.
-
-    It needs two values on each side; ``n`` is the smaller number of the two.
-    """
-    a, b = np.asarray(first, dtype=float), np.asarray(second, dtype=float)
-    a, b = a[~np.isnan(a)], b[~np.isnan(b)]
-    n = min(len(a), len(b))
-    difference = float(b.mean() - a.mean()) if n else math.nan
-    if n < 2:
-        return Interval(difference, math.nan, math.nan, n)
-    parts = np.array([a.var(ddof=1) / len(a), b.var(ddof=1) / len(b)])
-    if parts.sum() == 0:
-        return Interval(difference, difference, difference, n)
-    freedom = parts.sum() ** 2 / (parts**2 / [len(a) - 1, len(b) - 1]).sum()
-    return _around(difference, float(np.sqrt(parts.sum())), float(freedom), n)
 
 
 def per_seed(runs: pd.DataFrame, column: str) -> pd.Series:

@@ -13,7 +13,6 @@ from scripts.intervals import (
     per_seed,
     signed,
     t_interval,
-    welch_interval,
 )
 
 
@@ -58,24 +57,6 @@ def test_missing_values_do_not_count():
 
 def test_equal_values_have_an_interval_of_no_width():
     assert t_interval([0.5, 0.5, 0.5]) == Interval(0.5, 0.5, 0.5, 3)
-
-
-def test_welch_interval_equals_scipy():
-    generator = np.random.default_rng(0)
-    a, b = generator.normal(0, 1, 5), generator.normal(1, 3, 9)
-    expected = stats.ttest_ind(b, a, equal_var=False).confidence_interval(0.95)
-    interval = welch_interval(a, b)
-    np.testing.assert_allclose([interval.low, interval.high], [expected.low, expected.high])
-    assert interval.mean == pytest.approx(b.mean() - a.mean())
-
-
-@pytest.mark.parametrize(("first", "second"), [([1.0], [1.0, 2.0]), ([], [1.0]), ([1, 2], [3])])
-def test_welch_interval_needs_two_values_on_each_side(first, second):
-    assert not welch_interval(first, second).defined
-
-
-def test_welch_interval_without_scatter_has_no_width():
-    assert welch_interval([1.0, 1.0], [1.5, 1.5]) == Interval(0.5, 0.5, 0.5, 2)
 
 
 def test_paired_differences_are_arm_minus_baseline_of_equal_seeds():
