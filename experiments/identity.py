@@ -26,6 +26,9 @@ NEUTRAL: dict[str, Any] = {
 What ``backward: auto`` chooses changes a run's numbers by rounding only, and its result says it.
 """
 
+OF_EXPERIMENTS = ("choices", "arms", "search")
+"""What says which runs an experiment has: in a run it is in the values made from it."""
+
 Settings = dict[str, Any]
 
 
@@ -36,7 +39,8 @@ def resolve(config: DictConfig) -> Settings:
         ValueError: a count or probability out of its range, named by its key.
     """
     settings: Settings = OmegaConf.to_container(config, resolve=True, enum_to_str=True)  # type: ignore[assignment]
-    del settings["choices"]  # they are in the values made from them
+    for key in OF_EXPERIMENTS:
+        del settings[key]
     _check(settings)
     if settings["device"] == "auto":
         settings["device"] = "cuda" if torch.cuda.is_available() else "cpu"

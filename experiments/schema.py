@@ -63,6 +63,24 @@ class Choices:
 
 
 @dataclass
+class ArmNode:
+    """One side of a comparison: what it sets, and what of its own is searched."""
+
+    set: dict[str, Any] = field(default_factory=dict)  # overrides by key
+    space: dict[str, Any] = field(default_factory=dict)  # beside search.space
+
+
+@dataclass
+class Search:
+    """How all arms of an experiment are tuned alike, if it is a search."""
+
+    configurations: int = 0  # of every arm, drawn from its space
+    seeds: list[int] = field(default_factory=list)
+    space: dict[str, Any] = field(default_factory=dict)  # of every arm
+    stream: int = 0  # seed of the sequence that configurations are drawn from
+
+
+@dataclass
 class System:
     """What cannot change the numbers and is no part of a run's identity."""
 
@@ -98,6 +116,8 @@ class Config:
     backward: Backward = Backward.auto
     compile: bool = False  # torch.compile the model; its backward pass is then dense
     choices: Choices = field(default_factory=Choices)
+    arms: dict[str, ArmNode] = field(default_factory=dict)  # of an experiment, by name
+    search: Search = field(default_factory=Search)
     system: System = field(default_factory=System)
 
 

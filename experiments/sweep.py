@@ -11,6 +11,7 @@ from concurrent.futures.process import BrokenProcessPool
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from functools import cache
+from itertools import product
 from multiprocessing import active_children, get_context
 from pathlib import Path
 from typing import NoReturn
@@ -24,6 +25,7 @@ from omegaconf import OmegaConf
 from experiments.identity import Settings, resolve, run_id
 from experiments.run import run
 from experiments.run_store import RunStore
+from experiments.search import arm_runs
 from experiments.sweep_log import SweepLog, describe, expand, sweep_parameters
 from experiments.train import CONF
 
@@ -37,12 +39,16 @@ KEEP_MEMORY = {
 
 @dataclass(frozen=True)
 class Job:
-    """A run that a preset asks for, and the experiments that it belongs to."""
+    """A run that a preset asks for, and the experiments that it belongs to.
+
+    ``arm`` is its name in its first experiment, if that names its arms.
+    """
 
     id: str
     experiments: tuple[str, ...]
     label: str
     settings: Settings
+    arm: str = ""
 
 
 def preset_experiments(preset: str) -> list[str]:
@@ -75,14 +81,16 @@ def _expand(experiment: str, overrides: Sequence[str]) -> list[Job]:
     config = compose("train", chosen, return_hydra_config=True)
     jobs = []
     compose_once = cache(lambda groups: compose("train", list(groups)))
-    for values in expand([*sweep_parameters(config), *chosen]):
+    swept = expand([*sweep_parameters(config), *chosen])
+    for (arm, own), given in product(arm_runs(config), swept):
+        values = [*given, *own]
         plain = [text for text in values if _sets_a_value(text)]
         config = deepcopy(compose_once(tuple(text for text in values if text not in plain)))
         for override in map(_parsed, plain):
             OmegaConf.update(config, override.key_or_group, override.value(), merge=True)
         settings = resolve(config)
         label = " ".join([experiment, *(value for value in values if value not in chosen)])
-        jobs.append(Job(run_id(settings), (experiment,), label, settings))
+        jobs.append(Job(run_id(settings), (experiment,), label, settings, arm))
     return jobs
 
 

@@ -223,6 +223,14 @@ SECTIONS = (
         "The same for 100 epochs: how many does each arm need?",
         figures=(learning_curves, against_learning_rate),
     ),
+    _tuning(
+        "textures/original_search",
+        "Search at the original's size",
+        "What suits plain training, and training with masks at two scales, on the demonstration "
+        "net? Both try as many configurations of learning rate, batch size, warm-up, weight decay "
+        "and, where there are masks, their probabilities.",
+        treatments=("masks", "optimizer", "batch_size", "warmup"),
+    ),
     _section(
         "textures/smoke",
         "Smoke test",
