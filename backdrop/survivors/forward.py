@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+import torch
 from torch import Tensor
 
 from backdrop.mask import mask_gradient
@@ -47,7 +48,8 @@ class ForwardPass:
         """Compute densely what has met no mask by the end of the model."""
         recording = output.recorder
         assert isinstance(recording, Recording)
-        return recording.end(output).run(_source(recording), recording.tensors)
+        with torch.enable_grad():  # whatever mode the model left behind
+            return recording.end(output).run(_source(recording), recording.tensors)
 
 
 class TrialPass:
@@ -83,6 +85,14 @@ class TrialPass:
         if len(self.met) == self._masks:
             raise AllMet
         return self.begin(output.probe, recording.samples)
+
+    def at_end(self, output: Recorded) -> None:
+        """Raise InexactError if what has met no mask by the end of the model were inexact."""
+        recording = output.recorder
+        assert isinstance(recording, Recording)
+        if self.met:
+            with torch.enable_grad():
+                recording.leading_to(output)
 
 
 class AllMet(Exception):

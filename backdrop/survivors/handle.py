@@ -13,6 +13,7 @@ from backdrop.layer import Backdrop
 from backdrop.placement import placed_layers, placed_on, uncompiled
 from backdrop.survivors.forward import AllMet, ForwardPass, TrialPass
 from backdrop.survivors.recorded import InexactError, Recorded, recorded_in
+from backdrop.survivors.regions import differentiated
 from backdrop.survivors.stage import Autocast
 from backdrop.survivors.work import StageWork, paying
 
@@ -33,8 +34,9 @@ def survivors(model: nn.Module, always: bool = False) -> "Survivors":
     Exact are stages of convolutions, poolings, pointwise activations, sums, concatenations, linear
     layers, layer normalisation over channels and frozen batch normalisation; below masks of whole
     samples also what couples positions within one, as global pooling, flattening and group
-    normalisation. All else is refused: see :func:`why_inexact`. What lies above the last mask does
-    not matter.
+    normalisation. All else is refused, as are parts under ``torch.no_grad``, autograd functions of
+    the model's own and hooks on gradients: see :func:`why_inexact`. What lies above the last mask
+    does not matter.
 
     No ``torch.compile``, ``torch.func`` or second derivatives: they raise, and so does this on a
     model with compiled modules. ``torch.compile`` of the model afterwards raises only with
@@ -156,6 +158,8 @@ class Survivors:
         if not masks or not torch.is_grad_enabled():
             return None
         _refuse_transforms()
+        if not differentiated():
+            return None
         if len(args) != 1 or kwargs or not isinstance(args[0], Tensor):
             raise TypeError("survivors needs a model that is called with one tensor, by position")
         (x,) = args
@@ -203,8 +207,9 @@ def _trial(model: nn.Module, probe: Tensor, samples: int) -> Stages:
         return []
     trial = TrialPass(_names(model), masks)
     devices = [probe.device] if probe.is_cuda else []
-    with torch.random.fork_rng(devices), suppress(AllMet):
-        model(trial.begin(probe, samples))
+    # As where the model is trained, wherever it is asked: inference mode off is gradients on.
+    with torch.random.fork_rng(devices), torch.inference_mode(False), suppress(AllMet):
+        tree_map_only(Recorded, trial.at_end, model(trial.begin(probe, samples)))
     return trial.met
 
 

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, Protocol
 
 import torch
@@ -15,6 +16,8 @@ _METHODS = ("size", "dim", "numel", "nelement", "is_floating_point", "is_complex
 QUERIES = {getattr(Tensor, name).__get__ for name in _PROPERTIES} | {
     getattr(Tensor, name) for name in _METHODS
 }
+# What torch calls when an autograd function marks it as changed.
+QUERIES.add(getattr(Tensor, "_backward_hooks").__set__)  # noqa: B009
 
 
 class InexactError(NotImplementedError):
@@ -44,6 +47,22 @@ class Recorder(Protocol):
     def call(self, func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         """Record ``func(*args, **kwargs)`` and give a stand-in for its result."""
 
+    def refusal(self, what: str, why: str) -> InexactError:
+        """Give the error that names the running module."""
+
+
+class InGraph(torch.autograd.Function):
+    """Gives a stand-in a place in autograd's graph, after which come functions applied to it."""
+
+    @staticmethod
+    def forward(ctx: Any, leaf: Tensor, x: Tensor) -> Tensor:
+        """Give the stand-in itself."""
+        ctx.mark_dirty(x)
+        return x
+
+
+_LEAF = torch.zeros((), requires_grad=True)
+
 
 class Recorded(Tensor):
     """Stands for the result of an operation that is recorded, to be run when a mask is reached.
@@ -66,13 +85,30 @@ class Recorded(Tensor):
 
     @staticmethod
     def __new__(
-        cls, recorder: Recorder, node: int, probe: Tensor, samples: int, axes: Axes | None
+        cls,
+        recorder: Recorder,
+        node: int,
+        probe: Tensor,
+        samples: int,
+        axes: Axes | None,
+        in_graph: bool = False,
     ) -> "Recorded":
-        """Stand for a tensor of ``samples`` samples that is otherwise like ``probe``."""
+        """Stand for a tensor of ``samples`` samples that is otherwise like ``probe``.
+
+        What an autograd function makes of it needs a gradient and so has a ``grad_fn``; with
+        ``in_graph``, at some cost, also what it changes in place or makes without looking at it.
+        """
         self: Recorded = Tensor._make_wrapper_subclass(
-            cls, (samples, *probe.shape[1:]), dtype=probe.dtype, device=probe.device
+            cls,
+            (samples, *probe.shape[1:]),
+            dtype=probe.dtype,
+            device=probe.device,
+            requires_grad=not in_graph,
         )
         self.recorder, self.node, self.probe, self.axes = recorder, node, probe, axes
+        if in_graph:
+            with torch._C.DisableTorchFunctionSubclass():
+                InGraph.apply(_LEAF, self)
         return self
 
     @classmethod
@@ -91,7 +127,9 @@ class Recorded(Tensor):
         cls, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Any = None
     ) -> Any:
         """Refuse what goes past ``__torch_function__``, as other autograd Functions do."""
-        raise InexactError(str(func), "?", "it bypasses the recording of the stage")
+        met = recorded_in([args, kwargs or {}])
+        refusal = met[0].recorder.refusal if met else partial(InexactError, where="?")
+        raise refusal(what=str(func), why="it bypasses the recording of the stage")
 
     def __repr__(self, *, tensor_contents: Any = None) -> str:  # type: ignore[override]
         with torch._C.DisableTorchFunctionSubclass():
@@ -121,3 +159,10 @@ def running_module(names: Mapping[int, str]) -> str:
             return names[id(module)]
         frame = frame.f_back  # type: ignore[assignment]
     return "?"
+
+
+# Where a model is compiled, or calls a compiled function, torch.compile would compile this as well.
+_frames = torch._C._dynamo.eval_frame
+_skip = _frames._FrameExecStrategy(_frames._FrameAction.SKIP, _frames._FrameAction.SKIP)
+for _method in (Recorded.__new__, Recorded.__torch_function__):
+    _frames.set_code_exec_strategy(_method.__code__, _skip)

@@ -21,9 +21,19 @@ from backdrop.survivors.recorded import (
     recorded_in,
     running_module,
 )
+from backdrop.survivors.regions import (
+    OF_GRAPH,
+    Region,
+    function_behind,
+    function_of,
+    in_function,
+    running_region,
+)
 from backdrop.survivors.sliding import SLIDING
 from backdrop.survivors.stage import Autocast, Node, Stage, Step
 
+UNKNOWN = "it is unknown here, and might couple samples or positions"
+WITHOUT_GRAPH = "a stage has no graph to ask for or to hang hooks on, as module hooks do"
 RULES = SLIDING | NORMALISATION | REARRANGING
 
 
@@ -55,6 +65,8 @@ class Recording:
         # For each node the first one in the same memory; the nodes that were overwritten.
         self._memory: list[int] = []
         self._stale: set[int] = set()
+        # By node, why its gradient is not that of the operations that lead to it.
+        self._refused: dict[int, InexactError] = {}
         self._ended = False
         self.start = self._new(probe, tuple(range(2, probe.ndim)))
 
@@ -66,13 +78,17 @@ class Recording:
         """
         if func is mask_gradient:
             self._check(args, "a mask")
+            self._check_around_mask()
             return self.during.at_mask(self, *args)
         full_name = name_of(func)
         try:
             self._check((args, kwargs), full_name)
             return self._record(full_name, func, args, kwargs)
         except RefusedError as error:
-            raise self.refusal(full_name, str(error)) from None
+            what, why = full_name, str(error)
+            if in_function():
+                what, why = running_region() or (what, why)
+            raise self.refusal(what, why) from None
 
     def refusal(self, what: str, why: str) -> InexactError:
         """Give the error that names the running module."""
@@ -85,6 +101,11 @@ class Recording:
                 raise self.refusal(what, why)
             if item.node in self._stale:
                 raise self.refusal(what, "its input was changed in place under another name")
+
+    def _check_around_mask(self) -> None:
+        region = running_region()
+        if in_function() and region is not None:
+            raise self.refusal(*region)
 
     def _record(self, full_name: str, func: Any, args: Any, kwargs: Any) -> Recorded:
         name = full_name.rsplit(".", 1)[-1]
@@ -99,12 +120,17 @@ class Recording:
                 func = _out_of_place(base) if base != name else func
                 kwargs = {key: value for key, value in kwargs.items() if key != "inplace"}
             name = base
+        if torch._C._are_functorch_transforms_active():
+            raise RefusedError("torch.func transforms it")
         operation = _rule(name, func, args, kwargs)
         with torch.no_grad():
             probe = operation.run(*(getattr(x, "probe", x) for x in operation.operands))
         if not isinstance(probe, Tensor):
             raise RefusedError("it gives no tensor")
         result = self._new(probe, operation.axes)
+        region = running_region() or self._function_before(operation)
+        if region is not None:
+            self._refused[result.node] = self.refusal(*region)
         self._append(operation, result.node, full_name)
         if operation.aliases:
             self._memory[result.node] = self._memory[operation.operands[0].node]
@@ -114,6 +140,19 @@ class Recording:
         self._stale |= {node for node, memory in enumerate(self._memory) if memory == root}
         target.node, target.axes = result.node, result.axes
         return target
+
+    def _function_before(self, operation: Operation) -> Region | None:
+        for operand in operation.operands:
+            if isinstance(operand, Recorded):
+                function = function_of(operand)
+            elif isinstance(operand, Tensor) and self.source is None and not operand.is_leaf:
+                # Looked for in trials alone: what it was computed from may be much.
+                function = function_behind(operand)
+            else:
+                continue
+            if function is not None:
+                return function
+        return None
 
     def _append(self, operation: Operation, output: int, full_name: str) -> None:
         operands = tuple(
@@ -132,17 +171,33 @@ class Recording:
             self.tensors.append(tensor)
         return number
 
-    def end(self, output: Recorded) -> Stage:
-        """Give the stage that leads to ``output``; nothing can be recorded any more."""
-        if self._ended:
-            raise self.refusal("the model's output", "a connection leads round a mask")
-        self._ended = True
+    def leading_to(self, output: Recorded) -> list[Step]:
+        """Give the steps that ``output`` is computed by.
+
+        Raises:
+            InexactError: if its gradient is not theirs, and it has one.
+        """
         kept: list[Step] = []
         needed = {output.node}
         for step in reversed(self.steps):
             if step.output in needed:
                 kept.insert(0, replace(step, done=tuple(set(step.inputs) - needed)))
                 needed |= set(step.inputs)
+        if torch.is_grad_enabled():
+            for node, error in self._refused.items():
+                if node in needed:
+                    raise error
+            function = function_of(output)
+            if function is not None:
+                raise self.refusal(*function)
+        return kept
+
+    def end(self, output: Recorded) -> Stage:
+        """Give the stage that leads to ``output``; nothing can be recorded any more."""
+        if self._ended:
+            raise self.refusal("the model's output", "a connection leads round a mask")
+        self._ended = True
+        kept = self.leading_to(output)
         used = sorted({~i for step in kept for i in step.operands if i is not None and i < 0})
         self.tensors = [self.tensors[i] for i in used]
         number = {~i: ~new for new, i in enumerate(used)}
@@ -156,7 +211,7 @@ class Recording:
         node = len(self.nodes)
         self.nodes.append(Node(tuple(probe.shape[1:]), axes))
         self._memory.append(node)
-        return Recorded(self, node, probe, self.samples, axes)
+        return Recorded(self, node, probe, self.samples, axes, in_graph=self.source is None)
 
 
 @cache
@@ -172,7 +227,7 @@ def _out_of_place(name: str) -> Any:
 def _rule(name: str, func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Operation:
     rule = partial(OF_FUNCTION[name], func) if name in OF_FUNCTION else RULES.get(name)
     if rule is None:
-        raise RefusedError("it is unknown here, and might couple samples or positions")
+        raise RefusedError(WITHOUT_GRAPH if func in OF_GRAPH else UNKNOWN)
     if name not in JOINING:
         _check_alone(args, kwargs)
     try:
