@@ -24,6 +24,7 @@ from backdrop.survivors.recorded import (
 from backdrop.survivors.regions import (
     OF_GRAPH,
     Region,
+    checkpoints_running,
     function_behind,
     function_of,
     in_function,
@@ -67,6 +68,7 @@ class Recording:
         self._stale: set[int] = set()
         # By node, why its gradient is not that of the operations that lead to it.
         self._refused: dict[int, InexactError] = {}
+        self._checkpoints = checkpoints_running()
         self._ended = False
         self.start = self._new(probe, tuple(range(2, probe.ndim)))
 
@@ -106,6 +108,9 @@ class Recording:
         region = running_region()
         if in_function() and region is not None:
             raise self.refusal(*region)
+        if region is None and checkpoints_running() > self._checkpoints:
+            why = "a mask lies in what it runs again, where nothing can be recorded"
+            raise self.refusal("torch.utils.checkpoint", why)
 
     def _record(self, full_name: str, func: Any, args: Any, kwargs: Any) -> Recorded:
         name = full_name.rsplit(".", 1)[-1]

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
 from backdrop.survivors.recorded import InGraph, Recorded
 
@@ -17,6 +18,8 @@ OF_GRAPH = {getattr(Tensor, name).__get__ for name in _QUESTIONS} | {
     Tensor.register_hook,
     Tensor.retain_grad,
 }
+
+_CHECKPOINT = inspect.unwrap(checkpoint).__code__
 
 
 class Region(NamedTuple):
@@ -81,6 +84,11 @@ def function_behind(tensor: Tensor) -> Region | None:
         left += below - seen
         seen |= below
     return None
+
+
+def checkpoints_running() -> int:
+    """Count the calls of ``torch.utils.checkpoint.checkpoint`` that are running."""
+    return sum(frame.f_code is _CHECKPOINT for frame in _frames())
 
 
 def _running_function() -> str:
