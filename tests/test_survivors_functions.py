@@ -200,6 +200,24 @@ def test_functions_that_come_later_are_refused_at_their_mask(name):
             model(batch())
 
 
+@torch.library.custom_op("backdrop_tests::relu", mutates_args=())
+def relu(x: Tensor) -> Tensor:
+    return x.relu()
+
+
+@relu.register_fake
+def _(x: Tensor) -> Tensor:
+    return torch.empty_like(x)
+
+
+relu.register_autograd(lambda ctx, grad: -grad)
+
+
+@pytest.mark.parametrize("function", [relu, torch.ops.backdrop_tests.relu])
+def test_operators_of_others_are_refused_whatever_they_are_called(function):
+    assert_refused(net(lambda x, p: function(x)), "backdrop_tests.relu")
+
+
 class Rounded(nn.Module):
     """Quantises a weight, with the gradient of the identity."""
 

@@ -127,6 +127,8 @@ class Recording:
             name = base
         if torch._C._are_functorch_transforms_active():
             raise RefusedError("torch.func transforms it")
+        if not full_name.startswith(("torch.", "aten.")):  # another's, of whatever name
+            raise RefusedError(UNKNOWN)
         operation = _rule(name, func, args, kwargs)
         with torch.no_grad():
             probe = operation.run(*(getattr(x, "probe", x) for x in operation.operands))
