@@ -1,5 +1,6 @@
 """Operations, as models may write them, in stages that are run on survivors."""
 
+import copy
 from unittest.mock import patch
 
 import pytest
@@ -7,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from backdrop import Backdrop
+from backdrop import Backdrop, InexactError, survivors, why_inexact
 from backdrop.survivors.bands import BAND
 from tests.gradients import Apply, difference, gradients
 
@@ -105,6 +106,39 @@ def test_parameters_that_meet_the_map_alike_keep_their_own_gradients():
     model[3].fixed_mask = torch.zeros(2, 1, 48, 48)
     model[3].fixed_mask[[0, 1, 1], 0, [10, 0, 0], [10, 0, 5]] = 1  # inside and at the border
     assert difference(model, torch.randn(2, 3, 48, 48)) < 1e-6
+
+
+class Moving(nn.Module):
+    """Takes a buffer from its input and moves it on, before or after."""
+
+    def __init__(self, first: bool) -> None:
+        super().__init__()
+        self.first = first
+        self.register_buffer("mean", torch.ones(4, 1, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.first:
+            self.mean.mul_(0.5)
+        x = x - self.mean
+        if not self.first:
+            self.mean.mul_(0.5)
+        return x
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_tensors_that_change_after_they_are_taken_are_refused(first):
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), Moving(first), Backdrop(0.9)).double()
+    x, fresh = torch.randn(2, 3, 9, 9, dtype=torch.float64), copy.deepcopy(model)
+    y, expected = gradients(fresh, x)
+    with survivors(model, always=True):
+        if first:
+            torch.testing.assert_close(gradients(model, x), (y, expected))
+        else:
+            with pytest.raises(InexactError, match=r"sub in module '2': .* is changed"):
+                model(x)
+            assert "is changed" in why_inexact(model, x.shape)
+            assert model[1].mean[0] == 1  # before anything was computed
 
 
 @pytest.mark.parametrize(

@@ -62,7 +62,9 @@ class Recording:
         self.device = probe.device.type
         self.nodes: list[Node] = []
         self.steps: list[Step] = []
-        self.tensors: list[Tensor] = []
+        self.tensors: list[Tensor] = []  # once it has ended
+        # All real tensors that were met, each with its version when it was.
+        self._met: list[tuple[Tensor, int]] = []
         # For each node the first one in the same memory; the nodes that were overwritten.
         self._memory: list[int] = []
         self._stale: set[int] = set()
@@ -172,17 +174,18 @@ class Recording:
         self.steps.append(Step(operation, operands, output, autocast, full_name, module))
 
     def _tensor(self, tensor: Tensor) -> int:
-        number = next((i for i, known in enumerate(self.tensors) if known is tensor), None)
+        number = next((i for i, (known, _) in enumerate(self._met) if known is tensor), None)
         if number is None:
-            number = len(self.tensors)
-            self.tensors.append(tensor)
+            number = len(self._met)
+            self._met.append((tensor, _version(tensor)))
         return number
 
     def leading_to(self, output: Recorded) -> list[Step]:
         """Give the steps that ``output`` is computed by.
 
         Raises:
-            InexactError: if its gradient is not theirs, and it has one.
+            InexactError: if its gradient is not theirs, and it has one; if a tensor that they take
+                has changed since.
         """
         kept: list[Step] = []
         needed = {output.node}
@@ -190,6 +193,11 @@ class Recording:
             if step.output in needed:
                 kept.insert(0, replace(step, done=tuple(set(step.inputs) - needed)))
                 needed |= set(step.inputs)
+        changed = {i for i, (tensor, then) in enumerate(self._met) if _version(tensor) != then}
+        for step in kept if changed else ():
+            if not changed.isdisjoint(step.taken):
+                why = "a tensor that it takes is changed in place before its mask is met"
+                raise self.refusal(step.name, why)
         if torch.is_grad_enabled():
             for node, error in self._refused.items():
                 if node in needed:
@@ -205,8 +213,8 @@ class Recording:
             raise self.refusal("the model's output", "a connection leads round a mask")
         self._ended = True
         kept = self.leading_to(output)
-        used = sorted({~i for step in kept for i in step.operands if i is not None and i < 0})
-        self.tensors = [self.tensors[i] for i in used]
+        used = sorted({i for step in kept for i in step.taken})
+        self.tensors = [self._met[i][0] for i in used]
         number = {~i: ~new for new, i in enumerate(used)}
         steps = (
             replace(step, operands=tuple(number.get(i, i) for i in step.operands))  # type: ignore[arg-type]
@@ -219,6 +227,10 @@ class Recording:
         self.nodes.append(Node(tuple(probe.shape[1:]), axes))
         self._memory.append(node)
         return Recorded(self, node, probe, self.samples, axes, in_graph=self.source is None)
+
+
+def _version(tensor: Tensor) -> int:
+    return 0 if tensor.is_inference() else tensor._version
 
 
 @cache

@@ -73,6 +73,11 @@ class Step:
         """Give the nodes among the operands."""
         return [i for i in self.operands if i is not None and i >= 0]
 
+    @property
+    def taken(self) -> list[int]:
+        """Give the real tensors among the operands."""
+        return [~i for i in self.operands if i is not None and i < 0]
+
     def arguments(
         self, values: dict[int, Tensor], tensors: Sequence[Tensor]
     ) -> list[Tensor | None]:
