@@ -40,6 +40,15 @@ class StraightThrough(torch.autograd.Function):
         return grad
 
 
+class Cast(Reverse):
+    """Changes its input's dtype where that is another, before its forward code."""
+
+    @staticmethod
+    @torch.amp.custom_fwd(device_type="cpu", cast_inputs=torch.float32)
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        return x.sin()
+
+
 class Swap(torch.autograd.Function):
     """Has two inputs and two outputs."""
 
@@ -168,6 +177,12 @@ def test_functions_that_return_their_input_as_a_constant_are_refused():
 def test_functions_right_below_a_mask_are_refused(function):
     model = nn.Sequential(nn.Conv2d(2, 4, 3), Apply(lambda x, _: function.apply(x), 1), Backdrop())
     assert_refused(model.double(), f"the autograd function {function.__name__}", "[12]")
+
+
+def test_functions_that_change_dtypes_under_autocast_are_refused_by_name():
+    model = net(lambda x, p: Cast.apply(x)).float()
+    with torch.autocast("cpu", torch.bfloat16):
+        assert "the autograd function Cast in module '1'" in why_inexact(model, SHAPE)
 
 
 def test_functions_within_functions_are_refused():

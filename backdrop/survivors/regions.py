@@ -95,7 +95,8 @@ def _running_function() -> str:
     named: dict[Any, str] = {_code(cls): cls.__name__ for cls in _below(torch.autograd.Function)}
     for frame in _frames():
         code = frame.f_code
-        context = frame.f_locals.get(code.co_varnames[0]) if code.co_argcount else None
+        first = frame.f_locals.get(code.co_varnames[0]) if code.co_varnames else None
+        context = first[0] if isinstance(first, tuple) and first else first  # of *args
         if isinstance(context, torch._C._FunctionBase):
             return _name(type(context))
         if code in named:  # its forward pass takes no context
