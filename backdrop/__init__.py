@@ -10,6 +10,7 @@ from backdrop.layer import Backdrop
 from backdrop.mask import draw_mask, mask_gradient
 from backdrop.placement import Placement, Site, module_at_scale, place
 from backdrop.receptive_field import ReceptiveField, receptive_field
+from backdrop.stratified import StratifiedBackdrop
 from backdrop.survivors import InexactError, Survivors, survivors, why_inexact
 from backdrop.ydrop import YDrop
 
@@ -20,6 +21,7 @@ __all__ = [
     "Placement",
     "ReceptiveField",
     "Site",
+    "StratifiedBackdrop",
     "Survivors",
     "TextureCross",
     "YDrop",

@@ -1,6 +1,6 @@
 """The Backdrop layer: the identity forward, a random mask on the gradient backward."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -100,12 +100,15 @@ class Backdrop(nn.Module):
             _refuse_generator_out_of_step()
         masked = resolve_dims(self.dims, x.ndim)
         shape = [size if dim in masked else 1 for dim, size in enumerate(x.shape)]
+        return self._draw_of_shape(shape, x.device)
+
+    def _draw_of_shape(self, shape: Sequence[int], device: torch.device) -> Tensor:
         return draw_mask(
             shape,
             self.p,
             normalisation=self.normalisation,
             generator=self.generator,
-            device=x.device,
+            device=device,
         )
 
     @contextmanager

@@ -89,7 +89,7 @@ def draw_mask(
     checked_normalisation(normalisation)
     if 0 in shape:
         raise ValueError(f"cannot draw a mask of the empty shape {tuple(shape)}")
-    uniform = _draw_uniform(shape, generator, device)
+    uniform = draw_uniform(shape, generator, device)
     if normalisation == "expected":
         return (uniform >= p).to(torch.float32) / (1 - p)
     # The largest draw is the survivor if no other is: uniformly chosen, without a second draw or
@@ -98,9 +98,10 @@ def draw_mask(
     return keep / keep.mean()
 
 
-def _draw_uniform(
+def draw_uniform(
     shape: Sequence[int], generator: torch.Generator | None, device: torch.device | str | None
 ) -> Tensor:
+    """Draw float32 numbers of a shape, uniform in [0, 1)."""
     # The overload with a generator, even with None, knows no symbolic sizes under torch.compile.
     if generator is None:
         return torch.rand(shape, dtype=torch.float32, device=device)

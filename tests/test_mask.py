@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from backdrop import Backdrop, draw_mask, mask_gradient
+from backdrop import Backdrop, StratifiedBackdrop, draw_mask, mask_gradient
 
 SHAPE = (3, 2, 4, 5)
 MASKED = {
@@ -44,7 +44,10 @@ def input_gradient(layer: nn.Module, x: Tensor, weights: Tensor) -> Tensor:
     return x.grad
 
 
-@pytest.mark.parametrize("inert", [Backdrop(0), Backdrop(0.9).eval()])
+@pytest.mark.parametrize(
+    "inert",
+    [Backdrop(0), Backdrop(0.9).eval(), StratifiedBackdrop(0), StratifiedBackdrop(0.9).eval()],
+)
 def test_inert_layer_leaves_backpropagation_bit_for_bit(inert):
     x = torch.randn(SHAPE)
     plain = gradient(net(nn.Identity(), nn.Identity()), x)

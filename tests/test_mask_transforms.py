@@ -3,25 +3,34 @@
 import copy
 import pickle
 import shutil
+from functools import partial
 
 import pytest
 import torch
 import torch._inductor.config
 from torch import Tensor, nn
+from torch._dynamo.utils import counters
 from torch.utils.checkpoint import checkpoint
 
-from backdrop import Backdrop, mask_gradient, place
+from backdrop import Backdrop, StratifiedBackdrop, mask_gradient, place
 
 CPP = pytest.mark.skipif(not (shutil.which("g++") or shutil.which("clang++")), reason="no compiler")
 INDUCTOR = pytest.param("inductor", marks=[CPP, pytest.mark.slow])
 
 
-def net(**arguments) -> nn.Sequential:
+def stratified(**arguments) -> StratifiedBackdrop:
+    layer = StratifiedBackdrop(0.5, **arguments)
+    layer.groups = torch.tensor([1, 0, 0, 1, 0, 1])  # of the batch below
+    return layer
+
+
+LAYERS = pytest.mark.parametrize("make", [partial(Backdrop, 0.5), stratified])
+
+
+def net(make, **arguments) -> nn.Sequential:
     torch.manual_seed(0)
     norm = nn.BatchNorm2d(4, track_running_stats=False)  # torch.func forbids updating statistics
-    return nn.Sequential(
-        nn.Conv2d(2, 4, 3), norm, Backdrop(0.5, **arguments), nn.ReLU(inplace=True)
-    )
+    return nn.Sequential(nn.Conv2d(2, 4, 3), norm, make(**arguments), nn.ReLU(inplace=True))
 
 
 def input_gradient(function, x: Tensor) -> Tensor:
@@ -33,7 +42,7 @@ def input_gradient(function, x: Tensor) -> Tensor:
 
 @pytest.fixture
 def x() -> Tensor:
-    return torch.randn(3, 2, 8, 8, generator=torch.Generator().manual_seed(1))
+    return torch.randn(6, 2, 8, 8, generator=torch.Generator().manual_seed(1))
 
 
 @pytest.fixture(autouse=True)
@@ -41,12 +50,13 @@ def _fresh_compiler():
     torch.compiler.reset()
 
 
+@LAYERS
 @pytest.mark.parametrize("placed", [False, True])
 @pytest.mark.parametrize("backend", ["aot_eager", INDUCTOR])
 # Inductor has its own random numbers unless told to use those of eager mode.
 @torch._inductor.config.patch(fallback_random=True)
-def test_compiled_whole_it_masks_as_in_eager_mode(backend, placed, x):
-    model = net()
+def test_compiled_whole_it_masks_as_in_eager_mode(make, backend, placed, x):
+    model = net(make)
     if placed:
         layer, model[2] = model[2], nn.Identity()
         placement = place(model, {"1": layer})
@@ -67,12 +77,13 @@ def test_compiled_whole_it_masks_as_in_eager_mode(backend, placed, x):
         assert agree()
 
 
-def test_layers_placed_on_a_compiled_model_are_those_of_the_plain_one(x):
-    model = net()
+@LAYERS
+def test_layers_placed_on_a_compiled_model_are_those_of_the_plain_one(make, x):
+    model = net(make)
     model[2] = nn.Identity()
     plain = input_gradient(model, x)
     compiled = torch.compile(model, backend="aot_eager")
-    with place(compiled, {"1": Backdrop(0.5)}):
+    with place(compiled, {"1": make()}):
         masked = input_gradient(model, x)
         assert torch.allclose(input_gradient(compiled, x), masked, atol=1e-4)
     assert not torch.allclose(masked, plain)
@@ -89,9 +100,20 @@ def test_compiled_for_all_shapes_it_draws_masks_of_each(x):
         assert torch.equal(grad, 2 * part * masks[-1])
 
 
+def test_compiled_once_it_draws_in_the_groups_of_every_batch(x):
+    layer = StratifiedBackdrop(0.9)
+    compiled = torch.compile(layer, fullgraph=True, backend="aot_eager", dynamic=True)
+    before = counters["stats"]["unique_graphs"]
+    for groups in ([1, 0, 0, 1, 0, 1], [7, 7, 7, 7, 7, 7], [3, 1, 2, 1, 2], [-4, 5, -4]):
+        part, layer.groups = x[: len(groups)], torch.tensor(groups)
+        assert torch.equal(input_gradient(compiled, part), input_gradient(layer, part))
+    assert counters["stats"]["unique_graphs"] == before + 1
+
+
+@LAYERS
 @pytest.mark.parametrize("reentrant", [True, False])
-def test_checkpointing_recomputes_with_the_same_mask(reentrant, x):
-    model = nn.Sequential(net(), nn.Dropout(0.5))
+def test_checkpointing_recomputes_with_the_same_mask(make, reentrant, x):
+    model = nn.Sequential(net(make), nn.Dropout(0.5))
 
     def checkpointed(x: Tensor) -> Tensor:
         return checkpoint(model, x, use_reentrant=reentrant)
@@ -99,15 +121,17 @@ def test_checkpointing_recomputes_with_the_same_mask(reentrant, x):
     assert torch.equal(input_gradient(checkpointed, x), input_gradient(model, x))
 
 
+@LAYERS
 @pytest.mark.parametrize("reentrant", [True, False])
-def test_checkpointing_refuses_an_own_generator(reentrant, x):
-    model = net(generator=torch.Generator())
+def test_checkpointing_refuses_an_own_generator(make, reentrant, x):
+    model = net(make, generator=torch.Generator())
     with pytest.raises(RuntimeError, match="another mask"):
         input_gradient(lambda x: checkpoint(model, x, use_reentrant=reentrant), x)
 
 
-def test_compilation_refuses_an_own_generator_or_leaves_it_to_eager_mode(x):
-    model = net(generator=torch.Generator().manual_seed(2))
+@LAYERS
+def test_compilation_refuses_an_own_generator_or_leaves_it_to_eager_mode(make, x):
+    model = net(make, generator=torch.Generator().manual_seed(2))
     with pytest.raises(torch._dynamo.exc.Unsupported, match="own generator"):
         torch.compile(model, fullgraph=True, backend="eager")(x)
     broken = input_gradient(torch.compile(model, backend="eager"), x)
@@ -115,9 +139,10 @@ def test_compilation_refuses_an_own_generator_or_leaves_it_to_eager_mode(x):
     assert torch.equal(broken, input_gradient(model, x))
 
 
-def test_double_backward_masks_twice(x):
+@LAYERS
+def test_double_backward_masks_twice(make, x):
     x.requires_grad_()
-    layer = Backdrop(0.5)
+    layer = make()
     with layer.recorded() as masks:
         (first,) = torch.autograd.grad((layer(x) ** 3).sum(), x, create_graph=True)
     (second,) = torch.autograd.grad(first.sum(), x)
@@ -125,8 +150,9 @@ def test_double_backward_masks_twice(x):
     torch.testing.assert_close(second, masks[0] ** 2 * 6 * x)
 
 
-def test_functional_gradient_equals_the_backward_pass(x):
-    model = net()
+@LAYERS
+def test_functional_gradient_equals_the_backward_pass(make, x):
+    model = net(make)
     torch.manual_seed(5)
     functional = torch.func.grad(lambda x: model(x).square().sum())(x)
     torch.testing.assert_close(functional, input_gradient(model, x))
@@ -142,23 +168,25 @@ def test_functional_gradients_nest(x):
     torch.testing.assert_close(second, mask**2 * 6 * x)
 
 
+@LAYERS
 @pytest.mark.parametrize("randomness", ["same", "different"])
-def test_vmap_draws_one_mask_for_all_or_one_each(randomness):
-    layer = Backdrop(0.5)
+def test_vmap_draws_one_mask_for_all_or_one_each(make, randomness):
+    layer = make()
 
     def masked(x: Tensor) -> Tensor:
         return torch.func.grad(lambda x: layer(x).sum())(x)
 
     torch.manual_seed(0)
-    masks = torch.vmap(masked, randomness=randomness)(torch.randn(4, 2, 3, 5, 5))
+    masks = torch.vmap(masked, randomness=randomness)(torch.randn(4, 6, 2, 5, 5))
     torch.testing.assert_close(masks.mean((1, 2, 3, 4)), torch.ones(4))
     alike = [torch.equal(mask, masks[0]) for mask in masks[1:]]
     assert alike == [randomness == "same"] * 3
 
 
-def test_vmap_that_forbids_randomness_is_heeded():
+@LAYERS
+def test_vmap_that_forbids_randomness_is_heeded(make):
     with pytest.raises(RuntimeError, match="random"):
-        torch.vmap(Backdrop(0.5))(torch.randn(4, 2, 3, 5))
+        torch.vmap(make())(torch.randn(4, 6, 2, 5))
 
 
 def test_vmap_over_masks_gives_the_gradient_under_each():
@@ -170,8 +198,9 @@ def test_vmap_over_masks_gives_the_gradient_under_each():
     torch.testing.assert_close(torch.vmap(gradient)(masks), torch.diag(2 * x))
 
 
-def test_forward_mode_agrees_with_the_masked_gradient(x):
-    model, tangent = net(), torch.randn_like(x)
+@LAYERS
+def test_forward_mode_agrees_with_the_masked_gradient(make, x):
+    model, tangent = net(make), torch.randn_like(x)
     torch.manual_seed(5)
     _, derivative = torch.func.jvp(lambda x: model(x).square().sum(), (x,), (tangent,))
     gradient = input_gradient(model, x)
@@ -184,25 +213,28 @@ def test_forward_mode_keeps_half_precision():
     assert torch.equal(derivative, mask.bfloat16())
 
 
+@LAYERS
 @pytest.mark.parametrize("strict", [True, False])
-def test_exported_in_eval_mode_it_vanishes(strict, x):
-    model = net().eval()
+def test_exported_in_eval_mode_it_vanishes(make, strict, x):
+    model = net(make).eval()
     program = torch.export.export(model, (x,), strict=strict)
     assert torch.equal(program.module()(x), model(x))
     operations = [node.target for node in program.graph.nodes if node.op == "call_function"]
     assert len(operations) == 3  # convolution, normalisation, activation
 
 
+@LAYERS
 @pytest.mark.parametrize("strict", [True, False])
-def test_export_of_an_active_layer_is_refused(strict, x):
-    active, fixed = net(), net().eval()
+def test_export_of_an_active_layer_is_refused(make, strict, x):
+    active, fixed = net(make), net(make).eval()
     fixed[2].fixed_mask = torch.ones(1)
     for model in (active, fixed):
         with pytest.raises(Exception, match="cannot export an active Backdrop layer"):
             torch.export.export(model, (x,), strict=strict)
 
 
-def test_copies_mask_as_the_original(x):
-    model = net(normalisation="expected")
+@LAYERS
+def test_copies_mask_as_the_original(make, x):
+    model = net(make, normalisation="expected")
     for copied in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
         assert torch.equal(input_gradient(copied, x), input_gradient(model, x))
