@@ -11,6 +11,7 @@ from torch.utils._pytree import tree_map_only
 
 from backdrop.layer import Backdrop
 from backdrop.placement import placed_layers, placed_on, uncompiled
+from backdrop.stratified import StratifiedBackdrop
 from backdrop.survivors.forward import AllMet, ForwardPass, TrialPass
 from backdrop.survivors.recorded import InexactError, Recorded, recorded_in
 from backdrop.survivors.regions import differentiated
@@ -202,10 +203,13 @@ def _trial(model: nn.Module, probe: Tensor, samples: int) -> Stages:
     """Run a copy of a model without data; give its stages in order."""
     # What the model keeps from this pass, and what its masks draw, stays out of the original.
     model = _copied(model)
-    masks = len(active_masks(model))
+    masks = active_masks(model)
     if not masks:
         return []
-    trial = TrialPass(_names(model), masks)
+    for mask in masks.values():
+        if isinstance(mask, StratifiedBackdrop):
+            mask.groups = torch.zeros(samples, dtype=torch.int64)  # without data there are none
+    trial = TrialPass(_names(model), len(masks))
     devices = [probe.device] if probe.is_cuda else []
     # As where the model is trained, wherever it is asked: inference mode off is gradients on.
     with torch.random.fork_rng(devices), torch.inference_mode(False), suppress(AllMet):
