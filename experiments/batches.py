@@ -81,10 +81,14 @@ class Batches:
 
 
 def _samples_kept(masks: Mapping[str, Any]) -> float:
-    """Give the share of samples that masks of whole samples leave on average."""
+    """Give the share of samples that masks of whole samples leave on average.
+
+    A sample that is kept only because else none would be is not counted.
+    """
     kept = 1.0
     for mask in masks.values():
-        if mask.get("dims") in ("sample", 0, [0]):
+        stratified = mask["_target_"].endswith(".StratifiedBackdrop")  # which masks nothing else
+        if stratified or mask.get("dims") in ("sample", 0, [0]):
             kept *= 1 - mask.get("p", DEFAULT_P)
     return kept
 

@@ -3,6 +3,7 @@
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, make_dataclass
+from functools import cached_property
 from typing import Any, get_type_hints
 
 import torch
@@ -12,6 +13,7 @@ from omegaconf.errors import OmegaConfBaseException
 from torch import nn
 
 import backdrop
+from backdrop.placement import placed_on
 from backdrop.streams import stream_seed
 from experiments.identity import Settings
 
@@ -30,6 +32,16 @@ class Parts:
     loss: Callable[..., torch.Tensor]
     optimizer: torch.optim.Optimizer
     regulariser: Any
+
+    @cached_property
+    def stratified_masks(self) -> list[backdrop.StratifiedBackdrop]:
+        """Give the masks that want to know the classes of every batch."""
+        return [
+            layer
+            for module in self.model.modules()
+            for layer in (module, *placed_on(module))
+            if isinstance(layer, backdrop.StratifiedBackdrop)
+        ]
 
 
 def build(settings: Settings) -> Parts:

@@ -131,6 +131,8 @@ def train_step(settings: Settings, parts: Parts, batch: Split, step: int) -> Ten
     _seed(stream_seed(settings["seed"], "step", step), settings["device"])
     if hasattr(parts.regulariser, "update"):
         parts.regulariser.update(inputs, targets)
+    for mask in parts.stratified_masks:
+        mask.groups = targets
     with autocast(settings):
         outputs = parts.model(inputs)
     loss = loss_of(parts.loss, outputs, targets)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from omegaconf.errors import OmegaConfBaseException
 
-from backdrop import Backdrop
+from backdrop import Backdrop, StratifiedBackdrop
 from backdrop.losses import AUCLoss
 from experiments.build import build
 from experiments.identity import identity, run_id
@@ -15,7 +15,8 @@ from experiments.loop import batches_of
 from experiments.tables import CONFIG, flatten, settings_of
 from tests.conftest import composed
 
-ARMS = ["full_batch", "sample_masks", "minibatch", "stratified", "cross_entropy"]
+MASKED = ["sample_masks", "stratified_masks"]
+ARMS = ["full_batch", *MASKED, "minibatch", "stratified", "cross_entropy"]
 EXPERIMENT = "experiment=auc/tuning_digits_updates"
 RATES = (
     "+choices.rates={full_batch: 0.5, sample_masks: {0.8: 0.1, 0.9: 0.2}, "
@@ -36,11 +37,12 @@ def arm(name, *overrides):
 @pytest.mark.parametrize(
     ("name", "batch_size", "masked", "batching", "loss"),
     [
-        ("full_batch", None, False, "shuffled", AUCLoss),
-        ("sample_masks", None, True, "shuffled", AUCLoss),
-        ("minibatch", 160, False, "shuffled", AUCLoss),
-        ("stratified", 160, False, "stratified", AUCLoss),
-        ("cross_entropy", 160, False, "shuffled", torch.nn.BCEWithLogitsLoss),
+        ("full_batch", None, None, "shuffled", AUCLoss),
+        ("sample_masks", None, Backdrop, "shuffled", AUCLoss),
+        ("stratified_masks", None, StratifiedBackdrop, "shuffled", AUCLoss),
+        ("minibatch", 160, None, "shuffled", AUCLoss),
+        ("stratified", 160, None, "stratified", AUCLoss),
+        ("cross_entropy", 160, None, "shuffled", torch.nn.BCEWithLogitsLoss),
     ],
 )
 def test_an_arm_is_what_its_name_says(name, batch_size, masked, batching, loss):
@@ -51,7 +53,7 @@ def test_an_arm_is_what_its_name_says(name, batch_size, masked, batching, loss):
     assert type(parts.loss) is loss
     layers = [hook.layer for hook in parts.model.classifier._forward_hooks.values()]
     assert [(type(layer), layer.p, layer.dims) for layer in layers] == (
-        [(Backdrop, 0.8, "sample")] if masked else []
+        [(masked, 0.8, "sample")] if masked else []
     )
     targets = (torch.arange(800) < 8).long()
     first = batches_of(settings, parts, targets).next_epoch()
@@ -77,6 +79,8 @@ def test_arms_differ_in_nothing_but_what_makes_them():
         ("full_batch", 0.33, 0.5),
         ("sample_masks", 0.8, 0.1),
         ("sample_masks", 0.9, 0.2),
+        ("stratified_masks", 0.8, 0.1),
+        ("stratified_masks", 0.9, 0.2),
         ("minibatch", 0.8, 0.3),
         ("minibatch", 0.9, 0.4),
         ("stratified", 0.8, 0.6),
@@ -93,7 +97,14 @@ def test_a_learning_rate_that_is_stated_counts_over_the_table():
     assert arm("minibatch", "choices.p=0.33", "optimizer.lr=0.05")["optimizer"]["lr"] == 0.05
 
 
-@pytest.mark.parametrize("name", ["sample_masks", "minibatch", "stratified", "cross_entropy"])
+def test_masks_within_classes_have_their_own_rates_once_there_are_some():
+    own = "+choices.rates.stratified_masks={0.8: 0.05}"
+    assert arm("stratified_masks", own, "choices.p=0.8")["optimizer"]["lr"] == 0.05
+    with pytest.raises(OmegaConfBaseException, match=r"choices\.p must be one of 0\.8; got 0\.9"):
+        arm("stratified_masks", own, "choices.p=0.9")
+
+
+@pytest.mark.parametrize("name", [name for name in ARMS if name != "full_batch"])
 def test_a_p_without_a_learning_rate_is_named_with_those_that_have_one(name):
     with pytest.raises(
         OmegaConfBaseException, match=r"choices\.p must be one of 0\.8, 0\.9; got 0\.33"
@@ -102,8 +113,9 @@ def test_a_p_without_a_learning_rate_is_named_with_those_that_have_one(name):
 
 
 @pytest.mark.parametrize("name", ARMS)
-def test_an_arm_without_learning_rates_is_refused_by_its_name(name):
-    with pytest.raises((OmegaConfBaseException, ValueError), match=name):
+def test_an_arm_without_learning_rates_is_refused_by_the_name_of_those_it_has(name):
+    table = "sample_masks" if name in MASKED else name
+    with pytest.raises((OmegaConfBaseException, ValueError), match=rf"\b{table}\b"):
         compose(f"arm={name}")
 
 

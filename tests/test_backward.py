@@ -145,8 +145,9 @@ def test_an_interrupted_run_resumes_to_the_same_bits(settings, tmp_path):
     assert without_times(store_of(broken).metrics()) == without_times(store_of(whole).metrics())
 
 
-def test_masked_samples_of_a_full_batch_resume_to_the_same_bits(scored_settings, tmp_path):
-    overrides = ("arm=sample_masks", "backward=survivors", "budget.updates=2")
+@pytest.mark.parametrize("arm", ["sample_masks", "stratified_masks"])
+def test_masked_samples_of_a_full_batch_resume_to_the_same_bits(scored_settings, tmp_path, arm):
+    overrides = (f"arm={arm}", "backward=survivors", "budget.updates=2")
     broken, whole = interrupted_and_whole(scored_settings, tmp_path, *overrides)
     result = run(broken)
     assert numbers(result) == numbers(run(whole))

@@ -149,6 +149,7 @@ def test_stratified_batches_are_never_skipped():
 
 
 MASKED = {"samples": {"_target_": "backdrop.Backdrop", "dims": "sample", "p": 0.9}}
+STRATIFIED = {"_target_": "backdrop.StratifiedBackdrop", "p": 0.9}
 
 
 @pytest.mark.parametrize("batch_size", [None, 7, 40])
@@ -173,6 +174,10 @@ def test_a_budget_of_updates_is_the_number_of_batches_in_an_epoch(batch_size):
         (None, {"a": {**MASKED["samples"], "dims": [0]}}, 10),
         (None, {"a": {"_target_": "backdrop.Backdrop", "dims": "sample"}}, 6),  # p is 0.5
         (None, {"a": {"_target_": "backdrop.Backdrop", "p": 0.9}}, 4),
+        (None, {"a": STRATIFIED}, 10),
+        (80, {"a": STRATIFIED}, 100),
+        (None, {"a": {"_target_": "backdrop.StratifiedBackdrop"}}, 6),
+        (None, {"a": MASKED["samples"], "b": {**STRATIFIED, "p": 0.5}}, 11),
     ],
 )
 def test_a_budget_of_passes_spares_masked_samples_their_backward_passes(batch_size, masks, updates):

@@ -48,9 +48,11 @@ def test_survivors_are_exact(model, masks, shape):
     assert difference(model.to("cuda", torch.float64), x) < 1e-12
 
 
-@pytest.mark.parametrize("regulariser", [[], ["regulariser=channel_dropback"]])
-def test_a_step_waits_for_nothing(settings, regulariser):
-    tiny = settings("device=cuda", *regulariser)
+@pytest.mark.parametrize(
+    "overrides", [[], ["regulariser=channel_dropback"], ["masks=stratified_samples"]]
+)
+def test_a_step_waits_for_nothing(settings, overrides):
+    tiny = settings("device=cuda", *overrides)
     parts = build(tiny)
     parts.model.to("cuda")
     batch = torch.randn(5, 1, 32, 32, device="cuda"), torch.arange(5, device="cuda") % 4

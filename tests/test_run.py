@@ -245,9 +245,11 @@ def test_a_run_on_scores_is_finished_and_the_same_bits_again(scored_settings, tm
     assert result["selected"]["validation"]["auc"] == best
 
 
-@pytest.mark.parametrize("arm", ["minibatch", "sample_masks", "stratified", "cross_entropy"])
+@pytest.mark.parametrize(
+    "arm", ["minibatch", "sample_masks", "stratified_masks", "stratified", "cross_entropy"]
+)
 def test_every_arm_on_scores_resumes_to_the_same_numbers(scored_settings, tmp_path, arm):
-    sized = [] if arm == "sample_masks" else ["batch_size=20"]
+    sized = [] if arm.endswith("masks") else ["batch_size=20"]
     overrides = (f"arm={arm}", "system.checkpoint_seconds=0", *sized)
     whole = scored_settings(*overrides, f"system.runs={tmp_path / 'whole'}")
     broken = scored_settings(*overrides)
@@ -262,9 +264,9 @@ def test_every_arm_on_scores_resumes_to_the_same_numbers(scored_settings, tmp_pa
 
 
 def test_masks_of_samples_change_training_on_scores(scored_settings):
-    arms = [scored_settings(f"arm={arm}") for arm in ("full_batch", "sample_masks")]
-    plain, masked = (run(each)["train"]["loss"] for each in arms)
-    assert plain != masked
+    arms = ("full_batch", "sample_masks", "stratified_masks")
+    losses = [run(scored_settings(f"arm={arm}", "choices.p=0.98"))["train"]["loss"] for arm in arms]
+    assert len(set(losses)) == 3
 
 
 def test_a_run_learns_to_rank(scored_settings):
