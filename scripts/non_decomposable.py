@@ -140,6 +140,18 @@ def _tuning(
     )
 
 
+SEARCH = _section(
+    "auc/letter_search",
+    "Letters, equal computation, search",
+    "What suits each arm? All try as many configurations of learning rate, weight decay, number of "
+    "epochs and, where they have them, probability or batch size.",
+    metric=VALIDATION_AUC,
+    treatments=(*TREATMENTS, "optimizer", "epochs"),
+    columns=("optimizer.lr", "optimizer.weight_decay", "epochs"),
+    rivals={},
+    chooses=True,
+)
+
 SECTIONS = (
     *(_main(table, budget) for table in TABLES for budget in BUDGETS),
     *(_images(budget) for budget in BUDGETS),
@@ -151,6 +163,7 @@ SECTIONS = (
         _tuning("f1_letter", budget, f"{TABLES['letter']}, soft F1", "F1", VALIDATION_F1)
         for budget in BUDGETS
     ),
+    SEARCH,
 )
 
 CHAPTER = Chapter(
