@@ -1,4 +1,6 @@
-"""Write what validation chose, by the committed tuning runs, into conf/rates and conf/strengths.
+"""Write what validation chose, by the committed tuning runs, into conf/.
+
+Searches go to conf/chosen/<experiment>.yaml; older sweeps to conf/rates and conf/strengths.
 
     python -m experiments.choose
 
@@ -13,7 +15,9 @@ from pathlib import Path
 from statistics import mean
 
 import yaml
+from omegaconf import OmegaConf
 
+from experiments.chosen import Unfinished, choose, chosen_text
 from experiments.collect import finished_rows, questions
 from experiments.identity import question_id
 from experiments.loop import HIGHER_IS_BETTER
@@ -51,10 +55,6 @@ Scores = dict[str, dict[str, dict[str, float]]]
 """The validated metric, higher for better, by arm, by the value of ``by``, and by option."""
 
 
-class Unfinished(Exception):
-    """Says how many runs of a tuning experiment a table lacks."""
-
-
 def place(job: Job, choice: Choice) -> tuple[str, str, str]:
     """Give the arm of a job, its value of ``by`` (of widths the first) and its option."""
     swept = dict(text.split("=", 1) for text in job.label.split(" ")[1:])
@@ -74,7 +74,7 @@ def validated(choice: Choice, folder: Path) -> Scores:
     jobs = plan([choice.experiment])
     found = [(job, rows[asked]) for job in jobs if (asked := question_id(job.settings)) in rows]
     if lacking := len(jobs) - len(found):
-        raise Unfinished(f"{lacking} of {len(jobs)} runs of {choice.experiment} are not finished")
+        raise Unfinished(f"{lacking} of {len(jobs)} runs of {choice.experiment}")
     values: dict[tuple[str, str, str], list[float]] = defaultdict(list)
     for job, row in found:
         metric = job.settings["metric"]
@@ -111,10 +111,38 @@ def write_choices(tuning: Path, conf: Path) -> None:
         try:
             text = chosen_file(choice, validated(choice, tuning))
         except Unfinished as lack:
-            print(f"{name}: left alone, {lack}")
+            print(f"{name}: left alone, {lack} are not finished")
         else:
             (conf / f"{name}.yaml").write_text(text)
             print(f"{name}: written")
+
+
+def searches() -> list[str]:
+    """Name the experiments that are searches."""
+    folder = Path(CONF) / "experiment"
+    return [
+        path.relative_to(folder).with_suffix("").as_posix()
+        for path in sorted(folder.rglob("*.yaml"))
+        if "search" in OmegaConf.load(path)
+    ]
+
+
+def write_searches(tuning: Path, conf: Path) -> None:
+    """Write what each search chose whose runs are finished in the table, and name the others."""
+    table = finished_rows(tuning)
+    finished = dict(zip(questions(table), table.to_dict("records"), strict=True))
+    for name in searches():
+        jobs = plan([name])
+        try:
+            found = choose(jobs, finished)
+        except Unfinished as lack:
+            print(f"chosen/{name}: left alone, {lack} are not finished")
+            continue
+        seeds = len({job.settings["seed"] for job in jobs})
+        path = conf / "chosen" / f"{name}.yaml"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(chosen_text(name, found, jobs[0].settings["metric"], seeds))
+        print(f"chosen/{name}: written")
 
 
 def main() -> None:
@@ -123,7 +151,9 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--results", type=Path, default=Path("results"))
-    write_choices(parser.parse_args().results / "tuning", Path(CONF))
+    tuning = parser.parse_args().results / "tuning"
+    write_choices(tuning, Path(CONF))
+    write_searches(tuning, Path(CONF))
 
 
 if __name__ == "__main__":

@@ -118,6 +118,7 @@ class Config:
     choices: Choices = field(default_factory=Choices)
     arms: dict[str, ArmNode] = field(default_factory=dict)  # of an experiment, by name
     search: Search = field(default_factory=Search)
+    chosen: str | None = None  # the search whose choices the arms take
     system: System = field(default_factory=System)
 
 

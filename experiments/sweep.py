@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from copy import deepcopy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 from itertools import product
 from multiprocessing import active_children, get_context
@@ -25,7 +25,7 @@ from omegaconf import OmegaConf
 from experiments.identity import Settings, resolve, run_id
 from experiments.run import run
 from experiments.run_store import RunStore
-from experiments.search import arm_runs
+from experiments.search import arm_runs, read_chosen
 from experiments.sweep_log import SweepLog, describe, expand, sweep_parameters
 from experiments.train import CONF
 
@@ -41,7 +41,8 @@ KEEP_MEMORY = {
 class Job:
     """A run that a preset asks for, and the experiments that it belongs to.
 
-    ``arm`` is its name in its first experiment, if that names its arms.
+    ``arm`` is its name in its first experiment, if that names its arms, and ``tried`` the
+    configuration that it tries of it in a search.
     """
 
     id: str
@@ -49,6 +50,7 @@ class Job:
     label: str
     settings: Settings
     arm: str = ""
+    tried: Settings = field(default_factory=dict)
 
 
 def preset_experiments(preset: str) -> list[str]:
@@ -82,15 +84,16 @@ def _expand(experiment: str, overrides: Sequence[str]) -> list[Job]:
     jobs = []
     compose_once = cache(lambda groups: compose("train", list(groups)))
     swept = expand([*sweep_parameters(config), *chosen])
-    for (arm, own), given in product(arm_runs(config), swept):
-        values = [*given, *own]
+    found = read_chosen(Path(CONF), config.chosen) if config.chosen else {}
+    for each, given in product(arm_runs(config, found), swept):
+        values = [*given, *each.overrides]
         plain = [text for text in values if _sets_a_value(text)]
         config = deepcopy(compose_once(tuple(text for text in values if text not in plain)))
         for override in map(_parsed, plain):
             OmegaConf.update(config, override.key_or_group, override.value(), merge=True)
         settings = resolve(config)
         label = " ".join([experiment, *(value for value in values if value not in chosen)])
-        jobs.append(Job(run_id(settings), (experiment,), label, settings, arm))
+        jobs.append(Job(run_id(settings), (experiment,), label, settings, each.arm, each.tried))
     return jobs
 
 

@@ -8,9 +8,10 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from experiments.identity import run_id
-from experiments.search import Range, arm_runs, configurations
-from experiments.sweep import plan
+from experiments.chosen import Unfinished, choose, chosen_text
+from experiments.identity import question_id, run_id
+from experiments.search import Range, arm_runs, configurations, read_chosen
+from experiments.sweep import Job, plan
 from experiments.train import CONF
 
 SPACE = {"lr": {"log": [1e-4, 1e-1]}, "warmup": {"uniform": [0, 0.5]}, "size": {"choice": [2, 4]}}
@@ -24,17 +25,21 @@ def config(**nodes):
 
 
 def test_configurations_are_the_same_each_time_and_more_do_not_change_the_first():
-    few, many = (configurations(SPACE, count, 0, "arm") for count in (4, 16))
-    assert configurations(SPACE, 4, 0, "arm") == few == many[:4]
+    few, many = (configurations(SPACE, count, 0) for count in (4, 16))
+    assert configurations(SPACE, 4, 0) == few == many[:4]
 
 
-@pytest.mark.parametrize(("stream", "arm"), [(1, "arm"), (0, "other")])
-def test_streams_and_arms_draw_apart(stream, arm):
-    assert configurations(SPACE, 4, stream, arm) != configurations(SPACE, 4, 0, "arm")
+def test_streams_draw_apart():
+    assert configurations(SPACE, 4, 1) != configurations(SPACE, 4, 0)
+
+
+def test_arms_try_the_same_values_of_what_they_share():
+    more = configurations({**SPACE, "p": {"uniform": [0, 1]}}, 8, 0)
+    assert [{key: each[key] for key in SPACE} for each in more] == configurations(SPACE, 8, 0)
 
 
 def test_configurations_cover_each_range_evenly():
-    found = configurations(SPACE, 16, 0, "arm")
+    found = configurations(SPACE, 16, 0)
     quarters = Counter(int(4 * (math.log10(each["lr"]) + 4) / 3) for each in found)
     assert all(3 <= quarters[i] <= 5 for i in range(4))
     assert all(7 <= count <= 9 for count in Counter(each["size"] for each in found).values())
@@ -63,8 +68,8 @@ def test_a_range_that_cannot_be_read_is_refused_by_its_key(node, words):
 
 
 def test_an_empty_space_is_refused():
-    with pytest.raises(ValueError, match="arm 'plain' has nothing to search"):
-        configurations({}, 4, 0, "plain")
+    with pytest.raises(ValueError, match="nothing to search"):
+        configurations({}, 4, 0)
 
 
 ARMS = {
@@ -75,25 +80,89 @@ SEARCH = {"configurations": 3, "seeds": [7, 8], "space": {"epochs": {"choice": [
 
 
 def test_every_arm_tries_as_many_configurations_and_seeds_vary_slowest():
-    runs = arm_runs(config(arms=ARMS, search=SEARCH))
-    assert Counter(arm for arm, _ in runs) == {"plain": 6, "masked": 6}
-    assert [arm for arm, _ in runs[:4]] == ["plain", "masked", "plain", "masked"]
-    assert [own[-1] for _, own in runs] == ["seed=7"] * 6 + ["seed=8"] * 6
-    assert all((len(own) == 4) == (arm == "masked") for arm, own in runs)
+    runs = arm_runs(config(arms=ARMS, search=SEARCH), {})
+    assert Counter(run.arm for run in runs) == {"plain": 6, "masked": 6}
+    assert [run.arm for run in runs[:4]] == ["plain", "masked", "plain", "masked"]
+    assert [run.overrides[-1] for run in runs] == ["seed=7"] * 6 + ["seed=8"] * 6
+    assert all((len(run.tried) == 2) == (run.arm == "masked") for run in runs)
+    assert runs[0].tried == runs[6].tried
 
 
-def test_arms_without_a_search_are_what_they_set():
-    assert arm_runs(config(arms=ARMS)) == [
-        ("plain", ["masks=none"]),
-        ("masked", ["masks=two_scale"]),
-    ]
-    assert arm_runs(config()) == [("", [])]
+def overrides(*given, **nodes):
+    return {run.arm: run.overrides for run in arm_runs(config(**nodes), *given)}
+
+
+def test_arms_without_a_search_are_what_they_set_and_what_was_chosen():
+    assert overrides({}, arms=ARMS) == {"plain": ("masks=none",), "masked": ("masks=two_scale",)}
+    chosen = {"plain": {"epochs": 3}, "masked": {"epochs": 1, "masks.fine.p": 0.2}}
+    assert overrides(chosen, arms=ARMS) == {
+        "plain": ("masks=none", "epochs=3"),
+        "masked": ("masks=two_scale", "epochs=1", "masks.fine.p=0.2"),
+    }
+    assert overrides({}) == {"": ()}
+
+
+def test_an_arm_for_which_nothing_was_chosen_is_refused():
+    with pytest.raises(ValueError, match="chosen: made has nothing for the arm 'masked'"):
+        arm_runs(config(arms=ARMS, chosen="made"), {"plain": {}})
+
+
+def test_a_search_that_has_chosen_nothing_yet_is_named(tmp_path):
+    with pytest.raises(ValueError, match="chosen: auc/x has chosen nothing yet"):
+        read_chosen(tmp_path, "auc/x")
+
+
+def job(arm, tried, seed, metric="error"):
+    settings = {"arm": arm, **tried, "seed": seed, "metric": metric}
+    return Job(run_id(settings), ("made",), "", settings, arm, tried)
+
+
+def made(values, metric="error"):
+    """Give jobs and finished rows: values by arm, configuration and seed."""
+    jobs, rows = [], {}
+    for arm, tried, of_seeds in values:
+        for seed, value in enumerate(of_seeds):
+            jobs.append(job(arm, tried, seed, metric))
+            rows[question_id(jobs[-1].settings)] = {f"final.validation.{metric}": value}
+    return jobs, rows
+
+
+TRIED = [{"lr": 0.1}, {"lr": 0.2}, {"lr": 0.3}]
+
+
+def test_the_best_median_is_chosen_not_the_best_mean():
+    values = zip(["a"] * 3, TRIED, [[0.3, 0.3, 0.3], [0.1, 0.2, 0.9], [0.5, 0.5, 0.5]], strict=True)
+    found = choose(*made(values))["a"]
+    assert (found.configuration, found.median, found.edges) == ({"lr": 0.2}, 0.2, ())
+
+
+def test_higher_scores_are_better_and_edges_are_named():
+    values = zip(["a"] * 3, TRIED, [[0.7], [0.8], [0.9]], strict=True)
+    found = choose(*made(values, "auc"))["a"]
+    assert (found.configuration, found.median, found.edges) == ({"lr": 0.3}, 0.9, ("lr",))
+
+
+def test_what_was_chosen_can_be_read_again(tmp_path):
+    values = [("full batch", {"optimizer.lr": 0.1, "epochs": 5}, [0.2, 0.4])]
+    text = chosen_text("auc/x", choose(*made(values)), "error", 2)
+    assert "over 2 seeds (auc/x)" in text
+    path = tmp_path / "chosen" / "auc" / "x.yaml"
+    path.parent.mkdir(parents=True)
+    path.write_text(text)
+    assert read_chosen(tmp_path, "auc/x") == {"full batch": {"optimizer.lr": 0.1, "epochs": 5}}
+
+
+def test_nothing_is_chosen_from_an_unfinished_search():
+    jobs, rows = made([("a", TRIED[0], [0.1, 0.2])])
+    rows.popitem()
+    with pytest.raises(Unfinished, match="1 of 2 runs of made"):
+        choose(jobs, rows)
 
 
 @pytest.mark.parametrize("given", [{}, {"arms": ARMS}])
 def test_a_search_without_arms_or_seeds_is_refused(given):
     with pytest.raises(ValueError, match=r"search needs arms, and search\.seeds"):
-        arm_runs(config(search={**SEARCH, "seeds": []} if given else SEARCH, **given))
+        arm_runs(config(search={**SEARCH, "seeds": []} if given else SEARCH, **given), {})
 
 
 def test_a_planned_search_has_a_run_of_each_and_says_its_arm():
