@@ -7,7 +7,7 @@ from enum import Enum
 import numpy as np
 from statsmodels.stats.power import TTestPower
 
-from scripts.intervals import t_interval
+from scripts.intervals import Interval, t_interval
 
 LEAST_PAIRS = 10
 """Pairs from which on a comparison is judged: with 5 no exact test goes below p = 0.06."""
@@ -38,7 +38,11 @@ def judge(gains: Sequence[float], smallest: float) -> Verdict:
     """
     if len(gains) < LEAST_PAIRS:
         return Verdict.UNDECIDED
-    narrow, wide = t_interval(gains, EQUIVALENCE_LEVEL), t_interval(gains)
+    return verdict_of(t_interval(gains, EQUIVALENCE_LEVEL), t_interval(gains), smallest)
+
+
+def verdict_of(narrow: Interval, wide: Interval, smallest: float) -> Verdict:
+    """Judge by two intervals of the gain: one for equivalence, a wider one for all else."""
     if -smallest <= narrow.low and narrow.high <= smallest:
         return Verdict.EQUIVALENT
     if wide.excludes_zero:
