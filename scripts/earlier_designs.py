@@ -8,7 +8,7 @@ from scripts.arms import Arm, split_into_arms
 from scripts.comparison import Comparison, compare_arm
 from scripts.labels import in_words
 from scripts.markdown_table import difference_with_interval, markdown_table, with_interval
-from scripts.results_table import finished, of_experiment
+from scripts.results_table import finished
 from scripts.sections import Chapter, Section
 
 
@@ -21,25 +21,24 @@ def left_over(runs: pd.DataFrame) -> pd.DataFrame:
 def earlier_comparisons(chapters: Sequence[Chapter], runs: pd.DataFrame) -> list[Comparison]:
     """Compare arms with masks and without, where one of them is of an earlier design.
 
-    Each belongs to the first experiment that tests a claim on the same task.
+    Rows of an earlier design meet one another, and those arms that test a claim on the same data.
     """
+    done = finished(runs)
+    return [
+        one for chapter in chapters if chapter.claim for one in _of_chapter(chapter.sections, done)
+    ]
+
+
+def _of_chapter(sections: Sequence[Section], runs: pd.DataFrame) -> list[Comparison]:
+    testing = [section for section in sections if section.tests_claim]
+    own = _in_any(testing, runs)
+    tasks = set(_tasks(_in_any(sections, runs)))
     old = left_over(runs)
-    found: list[Comparison] = []
-    taken: set[frozenset[str]] = set()
-    for section in (one for chapter in chapters for one in chapter.sections if one.tests_claim):
-        for one in _of_section(section, runs, old):
-            ids = frozenset().union(*one.runs_compared)
-            if ids not in taken:
-                taken.add(ids)
-                found.append(one)
-    return found
-
-
-def _of_section(section: Section, runs: pd.DataFrame, old: pd.DataFrame) -> list[Comparison]:
-    own = finished(of_experiment(runs, section.experiment))
-    if own.empty or old.empty:
+    old = old[_tasks(old).isin(tasks)]
+    if old.empty or not testing:
         return []
-    alike = pd.concat([old[_tasks(old).isin(set(_tasks(own)))], own], ignore_index=True)
+    alike = pd.concat([old, own], ignore_index=True)
+    section = testing[0]
     arms = split_into_arms(alike, section.treatments, section.name)
     compared = [
         compare_arm(section, masked, other)
@@ -50,10 +49,15 @@ def _of_section(section: Section, runs: pd.DataFrame, old: pd.DataFrame) -> list
     return [one for one in compared if one.gains]
 
 
+def _in_any(sections: Sequence[Section], runs: pd.DataFrame) -> pd.DataFrame:
+    names = {section.experiment for section in sections}
+    return runs[[not names.isdisjoint(cell.split(";")) for cell in runs["experiments"]]]
+
+
 def _tasks(runs: pd.DataFrame) -> pd.Series:
     """Give the data of each row and how it is judged, which rows to be compared have in common."""
-    metric = runs["config.metric"].astype(str) if "config.metric" in runs else ""
-    return runs["config.dataset._target_"].astype(str) + metric
+    known = [key for key in ("config.dataset._target_", "config.metric") if key in runs]
+    return runs[known].astype(str).agg(" ".join, axis=1)
 
 
 def _is_old(*arms: Arm) -> bool:
@@ -62,7 +66,7 @@ def _is_old(*arms: Arm) -> bool:
 
 def earlier_table(compared: Sequence[Comparison]) -> str:
     """Write the comparisons as a Markdown table, arms with their learning rates."""
-    header = ["experiment", "setting", "arm", "against", "metric", "of the arm", "of the other"]
+    header = ["setting", "arm", "against", "metric", "of the arm", "of the other"]
     header += ["difference, paired", "verdict"]
     return markdown_table(header, [_row(one) for one in compared])
 
@@ -89,7 +93,6 @@ def earlier_text(runs: pd.DataFrame, compared: Sequence[Comparison]) -> str:
 def _row(one: Comparison) -> list[str]:
     metric = one.section.metric
     return [
-        f"`{one.section.experiment}`",
         one.arm.context_label,
         _with_rate(one.arm),
         _with_rate(one.baseline) if one.baseline else "",

@@ -10,6 +10,9 @@ from statsmodels.stats.meta_analysis import combine_effects
 
 from scripts.intervals import LEVEL, Interval
 
+EQUAL = 1e-12
+"""Values that differ by less are taken for equal."""
+
 
 @dataclass(frozen=True)
 class Pooled:
@@ -29,19 +32,19 @@ class Pooled:
 def pool(gains: Sequence[Sequence[float]]) -> Pooled | None:
     """Pool the paired gains of several comparisons by random effects.
 
-    Variance between comparisons after Paule and Mandel, t-interval after Hartung and Knapp,
-    never narrower than without their correction. Comparisons that have no variance of their own
-    (fewer than two pairs, or all equal) are left out; None if fewer than two are left. It takes
-    them for independent, which those that share runs or a test set are not.
+    Variance between comparisons after Paule and Mandel, t-interval with one degree of freedom less
+    than comparisons. Comparisons that have no variance of their own (fewer than two pairs, or all
+    equal) are left out; None if fewer than two are left. It takes them for independent, which those
+    that share seeds, data or a test set are not: the interval is then too narrow.
     """
     known = [np.asarray(values, dtype=float) for values in gains]
-    known = [values for values in known if len(values) > 1 and values.std() > 0]
+    known = [values for values in known if len(values) > 1 and np.ptp(values) > EQUAL]
     if len(known) < 2:
         return None
     means = np.array([values.mean() for values in known])
     variances = np.array([values.var(ddof=1) / len(values) for values in known])
     found = combine_effects(means, variances, method_re="iterated", use_t=True)
-    error = max(float(found.sd_eff_w_re), float(found.sd_eff_w_re_hksj))
+    error = float(found.sd_eff_w_re)
     spread = math.sqrt(max(0.0, float(found.tau2)) + error**2)
     mean = float(found.mean_effect_re)
     return Pooled(

@@ -61,7 +61,8 @@ def readme_table(found: Sequence[Evidence]) -> str:
     """Write a row a claim: what decides it, what was found closest to that, pooled, verdict."""
     if not found:
         return "No comparison that bears on a claim has finished runs yet."
-    header = ["claim", "closest to the primary comparison", "gain", "pooled gain", "verdict"]
+    header = ["claim", "closest to the primary comparison", "gain", "pooled gain"]
+    header.append("verdict on the closest")
     return markdown_table(header, [_readme_row(one) for one in found])
 
 

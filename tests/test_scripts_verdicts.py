@@ -4,8 +4,8 @@ import math
 
 import numpy as np
 import pytest
+from scipy import stats
 from scipy.optimize import brentq
-from statsmodels.stats.power import TTestPower
 
 from scripts.pooled import pool
 from scripts.verdicts import LEAST_PAIRS, Verdict, detectable, judge
@@ -45,6 +45,10 @@ def test_few_pairs_decide_nothing_however_clear(count):
     assert judge([0.5 + 0.001 * i for i in range(count)], SMALLEST) is Verdict.UNDECIDED
 
 
+def test_missing_gains_are_no_pairs():
+    assert judge([math.nan] * 8 + [0.30, 0.301], SMALLEST) is Verdict.UNDECIDED
+
+
 def verdicts(effect, deviation=0.05, trials=2000, n=10):
     draws = np.random.default_rng(0).normal(effect, deviation, (trials, n))
     return [judge(draw, SMALLEST) for draw in draws]
@@ -64,16 +68,21 @@ def test_an_effect_of_the_smallest_size_is_called_equivalent_in_at_most_5_percen
 
 def test_the_detectable_effect_is_found_with_the_power_that_it_names():
     values = pairs(0.0, 0.1)
-    effect = detectable(values) / np.std(values, ddof=1)
-    assert TTestPower().power(effect, 10, 0.05) == pytest.approx(0.8)
+    effect, deviation = detectable(values), np.std(values, ddof=1)
+    draws = np.random.default_rng(3).normal(effect, deviation, (4000, 10))
+    found = (stats.ttest_1samp(draws, 0, axis=1).pvalue < 0.05).mean()
+    assert found == pytest.approx(0.8, abs=0.03)
     assert math.isnan(detectable([0.1]))
 
 
-def test_comparisons_of_equal_effect_are_pooled_by_their_precision():
-    precise, vague = [0.09, 0.1, 0.11] * 4, [0.0, 0.1, 0.2] * 4
+def test_comparisons_are_pooled_by_their_precision():
+    """They differ by no more than their noise, so that the weights are those of fixed effects."""
+    precise, vague = [0.09, 0.1, 0.11] * 4, [-0.3, 0.2, 0.7] * 4
     found = pool([precise, vague])
-    assert found.mean.mean == pytest.approx(0.1)
-    assert found.mean.n == 2
+    weights = [len(values) / np.var(values, ddof=1) for values in (precise, vague)]
+    assert found.mean.mean == pytest.approx(np.average([0.1, 0.2], weights=weights))
+    error = sum(weights) ** -0.5
+    assert found.mean.half_width == pytest.approx(stats.t.ppf(0.975, 1) * error)
     assert found.heterogeneity == 0
 
 
@@ -93,25 +102,30 @@ def test_the_variance_between_comparisons_is_that_of_paule_and_mandel():
 
 
 def test_what_has_no_variance_of_its_own_is_left_out():
-    assert pool([[0.1], [0.2, 0.2], [0.1, 0.3]]) is None
+    assert pool([[0.1], [0.2, 0.2], [0.1] * 3, [0.1, 0.3]]) is None
     assert pool([]) is None
     assert pool([[0.1, 0.3], [0.1, 0.2], [5.0]]).mean.n == 2
 
 
-def test_the_prediction_interval_is_wider_and_needs_three():
+def test_the_prediction_interval_adds_the_variance_between_comparisons():
     generator = np.random.default_rng(1)
-    gains = [generator.normal(shift, 0.01, 10) for shift in (-0.1, 0.0, 0.1, 0.2)]
+    gains = [generator.normal(shift, 0.001, 10) for shift in (-0.1, 0.0, 0.1, 0.2)]
     found = pool(gains)
-    assert found.new_task.half_width > found.mean.half_width
+    between = np.var([np.mean(values) for values in gains], ddof=1)  # their noise is next to none
+    spread = math.sqrt(between + between / 4)
+    assert found.new_task.half_width == pytest.approx(stats.t.ppf(0.975, 2) * spread, rel=1e-2)
+    assert found.mean.half_width == pytest.approx(
+        stats.t.ppf(0.975, 3) * math.sqrt(between / 4), rel=1e-2
+    )
     assert not pool(gains[:2]).new_task.defined
 
 
-def test_the_pooled_interval_covers_the_true_mean():
-    """Twenty comparisons that differ truly: the interval is that of their mean."""
+@pytest.mark.parametrize(("between", "comparisons"), [(0.0, 8), (0.03, 4), (0.03, 8)])
+def test_the_pooled_interval_covers_the_mean_of_independent_comparisons(between, comparisons):
     generator = np.random.default_rng(2)
     hits = 0
-    for _ in range(300):
-        gains = [generator.normal(generator.normal(0.02, 0.03), 0.05, 10) for _ in range(8)]
-        mean = pool(gains).mean
+    for _ in range(400):
+        truths = generator.normal(0.02, between, comparisons)
+        mean = pool([generator.normal(truth, 0.05, 10) for truth in truths]).mean
         hits += mean.low <= 0.02 <= mean.high
-    assert hits / 300 > 0.92
+    assert hits / 400 == pytest.approx(0.95, abs=0.03)
