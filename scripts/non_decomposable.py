@@ -140,16 +140,26 @@ def _tuning(
     )
 
 
-SEARCH = _section(
-    "auc/letter_search",
-    "Letters, equal computation, search",
-    "What suits each arm? All try as many configurations of learning rate, weight decay, number of "
-    "epochs and, where they have them, probability or batch size.",
-    metric=VALIDATION_AUC,
-    treatments=(*TREATMENTS, "optimizer", "epochs"),
-    columns=("optimizer.lr", "optimizer.weight_decay", "epochs"),
-    rivals={},
-    chooses=True,
+SEARCHES = tuple(
+    _section(
+        f"auc/{name}",
+        title,
+        f"{question} All arms try as many configurations of learning rate, weight decay, number of "
+        "epochs and, where they have them, probability or batch size.",
+        metric=VALIDATION_AUC,
+        treatments=(*TREATMENTS, "optimizer", "epochs"),
+        columns=("optimizer.lr", "optimizer.weight_decay", "epochs"),
+        rivals={},
+        chooses=True,
+    )
+    for name, title, question in (
+        ("letter_search", "Letters, equal computation, search", "What suits each arm?"),
+        (
+            "letter_search_wider",
+            "Letters, equal computation, wider search",
+            "What suits each arm, beyond the edges that the first search chose?",
+        ),
+    )
 )
 
 SECTIONS = (
@@ -163,7 +173,7 @@ SECTIONS = (
         _tuning("f1_letter", budget, f"{TABLES['letter']}, soft F1", "F1", VALIDATION_F1)
         for budget in BUDGETS
     ),
-    SEARCH,
+    *SEARCHES,
 )
 
 CHAPTER = Chapter(
