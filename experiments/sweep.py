@@ -23,6 +23,7 @@ from hydra.core.override_parser.types import Override, OverrideType
 from omegaconf import OmegaConf
 
 from experiments.identity import Settings, resolve, run_id
+from experiments.orphans import end_with
 from experiments.run import run
 from experiments.run_store import RunStore
 from experiments.search import arm_runs, read_chosen
@@ -165,13 +166,14 @@ def _work(waiting: "queue.SimpleQueue[Job]", log: SweepLog, threads: int) -> Non
 
 
 def _process() -> ProcessPoolExecutor:
-    """Start a process that leaves Ctrl-C to this one, see ``stop``."""
-    return ProcessPoolExecutor(
-        1,
-        mp_context=get_context("spawn"),
-        initializer=signal.signal,
-        initargs=(signal.SIGINT, signal.SIG_IGN),
-    )
+    """Start a process that ends with this one, and leaves Ctrl-C to it, see ``stop``."""
+    context = get_context("spawn")
+    return ProcessPoolExecutor(1, mp_context=context, initializer=_begin, initargs=(os.getpid(),))
+
+
+def _begin(parent: int) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    end_with(parent)
 
 
 def stop(message: str) -> NoReturn:

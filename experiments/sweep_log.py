@@ -14,6 +14,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
 VARIABLE = "BACKDROP_SWEEP"  # holds the log's path in the processes of a sweep
+PARENT = "BACKDROP_SWEEP_PROCESS"
 
 
 class SweepLog:
@@ -100,4 +101,4 @@ class SweepCallback(Callback):
         """Count the jobs and tell their processes where the log is."""
         jobs = expand([*sweep_parameters(config), *config.hydra.overrides.task])
         log = SweepLog.create(Path(config.system.runs), len(jobs), "multirun")
-        os.environ[VARIABLE] = str(log.path)
+        os.environ |= {VARIABLE: str(log.path), PARENT: str(os.getpid())}

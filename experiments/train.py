@@ -20,9 +20,10 @@ from tqdm import tqdm
 
 import experiments.schema  # noqa: F401  (registers the schema)
 from experiments.identity import Settings, resolve, run_id
+from experiments.orphans import end_with
 from experiments.run import run
 from experiments.run_store import Row
-from experiments.sweep_log import VARIABLE, SweepLog, describe, report_failures
+from experiments.sweep_log import PARENT, VARIABLE, SweepLog, describe, report_failures
 
 NO_RUN = "-"  # in the place of the id of a job whose configuration is refused
 CONF = str(Path(__file__).resolve().parent.parent / "conf")
@@ -33,6 +34,8 @@ def main(config: DictConfig) -> float:
     """Run one configuration; return its validation metric, for sweepers that optimise."""
     launch = HydraConfig.get()
     if launch.mode is RunMode.MULTIRUN:
+        if "joblib" in launch.launcher._target_:
+            end_with(int(os.environ[PARENT]))
         parallel = "basic_launcher" not in launch.launcher._target_
         result = run_in_sweep(config, launch.job.override_dirname, parallel)
     else:

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -142,9 +143,10 @@ def test_the_smoke_preset_ends_with_tables_and_pictures(smoke):
     assert pictures == {"samples.npz", "gradients.npz", "trained.npz"}
 
 
-def test_ctrl_c_ends_a_preset_with_a_sentence(smoke, tmp_path):
+def started(words, folder, smoke):
+    """Start a sweep in a session of its own, and wait until a run has begun."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "experiments.reproduce", "smoke", "--results", str(tmp_path)],
+        [sys.executable, "-m", *words],
         cwd=ROOT,
         env={**os.environ, "DATA": str(smoke / "data")},
         stdout=subprocess.PIPE,
@@ -153,15 +155,52 @@ def test_ctrl_c_ends_a_preset_with_a_sentence(smoke, tmp_path):
         start_new_session=True,
     )
     for _ in range(600):
-        if list(tmp_path.glob("runs/*/config.yaml")):
+        if list(folder.glob("runs/*/config.yaml")):
             break
         time.sleep(0.1)
+    return process
+
+
+def test_ctrl_c_ends_a_preset_with_a_sentence(smoke, tmp_path):
+    words = ("experiments.reproduce", "smoke", "--results", str(tmp_path))
+    process = started(words, tmp_path, smoke)
     os.killpg(process.pid, signal.SIGINT)
     out, said = process.communicate(timeout=60)
     assert process.returncode == 130
     assert said.startswith("interrupted; the same command goes on")
     assert "Traceback" not in said
     assert "died" not in out
+
+
+def session(leader):
+    """Give the processes of a session that are no zombies."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            state, _, _, of = stat.read_text().rpartition(")")[2].split()[:4]
+            if int(of) == leader and state != "Z":
+                found.append(int(stat.parent.name))
+    return found
+
+
+@pytest.mark.skipif(not Path("/proc").exists(), reason="needs /proc")
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+@pytest.mark.parametrize("launcher", ["preset", "joblib"])
+def test_workers_end_with_the_process_that_started_them(launcher, how, smoke, tmp_path):
+    words = ["experiments.reproduce", "smoke", "--results", str(tmp_path)]
+    if launcher == "joblib":
+        pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
+        words = ["experiments.train", "-m", "hydra/launcher=joblib", *TINY, "epochs=2000"]
+        words += [f"system.runs={tmp_path / 'runs'}", f"system.data={smoke / 'data'}", "seed=0,1"]
+    process = started(words, tmp_path, smoke)
+    assert len(session(process.pid)) > 1
+    process.send_signal(how)
+    process.communicate(timeout=60)  # pipes close when no worker holds them any more
+    for _ in range(100):
+        if not session(process.pid):
+            break
+        time.sleep(0.1)
+    assert session(process.pid) == []
 
 
 def test_complete_computes_only_what_the_table_lacks(smoke, tmp_path):
