@@ -20,7 +20,7 @@ COLOURS = {
     Verdict.NO_GAIN: "#CC79A7",
     Verdict.UNDECIDED: "#8C8C8C",
 }
-ROW_HEIGHT, PANEL_HEIGHT = 0.16, 0.75
+ROW_HEIGHT, PANEL_HEIGHT = 0.16, 0.9
 PAIRS_BELOW = 0.3
 """How far the dots of the pairs lie below the interval, in rows."""
 _POOLED = "pooled"
@@ -74,7 +74,8 @@ def _panel(axes: Axes, found: Evidence) -> None:
     axes.spines["left"].set_visible(False)
     noun = found.comparisons[0].section.metric
     better = "lower" if noun.lower_is_better else "higher"
-    axes.set_title(f"Claim {claim.letter}: {better} {noun.label} by", loc="left")
+    axes.set_title(f"Claim {claim.letter}", loc="left")
+    axes.set_xlabel(f"gain: {better} {noun.label}")
 
 
 def _label(one: Comparison) -> str:
