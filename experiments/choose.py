@@ -18,7 +18,7 @@ import yaml
 from omegaconf import OmegaConf
 
 from experiments.chosen import Unfinished, choose, chosen_text
-from experiments.collect import finished_rows, questions
+from experiments.collect import finished_by_question
 from experiments.identity import question_id
 from experiments.loop import HIGHER_IS_BETTER
 from experiments.sweep import Job, plan
@@ -69,12 +69,11 @@ def validated(choice: Choice, folder: Path) -> Scores:
     Raises:
         Unfinished: a run of the experiment is not finished there.
     """
-    table = finished_rows(folder)
-    rows = dict(zip(questions(table), table.to_dict("records"), strict=True))
+    rows = finished_by_question(folder)
     jobs = plan([choice.experiment])
     found = [(job, rows[asked]) for job in jobs if (asked := question_id(job.settings)) in rows]
     if lacking := len(jobs) - len(found):
-        raise Unfinished(f"{lacking} of {len(jobs)} runs of {choice.experiment}")
+        raise Unfinished(f"{lacking} of {len(jobs)} runs of {choice.experiment} are not finished")
     values: dict[tuple[str, str, str], list[float]] = defaultdict(list)
     for job, row in found:
         metric = job.settings["metric"]
@@ -111,7 +110,7 @@ def write_choices(tuning: Path, conf: Path) -> None:
         try:
             text = chosen_file(choice, validated(choice, tuning))
         except Unfinished as lack:
-            print(f"{name}: left alone, {lack} are not finished")
+            print(f"{name}: left alone, {lack}")
         else:
             (conf / f"{name}.yaml").write_text(text)
             print(f"{name}: written")
@@ -129,14 +128,13 @@ def searches() -> list[str]:
 
 def write_searches(tuning: Path, conf: Path) -> None:
     """Write what each search chose whose runs are finished in the table, and name the others."""
-    table = finished_rows(tuning)
-    finished = dict(zip(questions(table), table.to_dict("records"), strict=True))
+    finished = finished_by_question(tuning)
     for name in searches():
         jobs = plan([name])
         try:
             found = choose(jobs, finished)
         except Unfinished as lack:
-            print(f"chosen/{name}: left alone, {lack} are not finished")
+            print(f"chosen/{name}: left alone, {lack}")
             continue
         seeds = len({job.settings["seed"] for job in jobs})
         path = conf / "chosen" / f"{name}.yaml"

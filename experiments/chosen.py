@@ -40,7 +40,8 @@ def choose(jobs: Sequence[Job], finished: Mapping[str, Row]) -> dict[str, Chosen
     """
     lacking = sum(question_id(job.settings) not in finished for job in jobs)
     if lacking:
-        raise Unfinished(f"{lacking} of {len(jobs)} runs of {jobs[0].experiments[0]}")
+        name = jobs[0].experiments[0]
+        raise Unfinished(f"{lacking} of {len(jobs)} runs of {name} are not finished")
     values: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     tried: dict[str, dict[str, Settings]] = defaultdict(dict)
     for job in jobs:

@@ -76,6 +76,12 @@ def questions(table: pd.DataFrame) -> list[str]:
     return [question_id(settings_of(row)) for row in table.to_dict("records")]
 
 
+def finished_by_question(folder: Path) -> dict[str, Row]:
+    """Give the rows of finished runs in the table of a preset, by what they ask."""
+    table = finished_rows(folder)
+    return dict(zip(questions(table), table.to_dict("records"), strict=True))
+
+
 def _replace(old: pd.DataFrame, new: pd.DataFrame) -> pd.DataFrame:
     """Put the rows of ``new`` in the place of those of ``old`` with the same id."""
     if not len(new):

@@ -33,11 +33,11 @@ def draw(planned: Sequence[Settings], folder: Path, may_train: bool) -> None:
     ``trained`` the first texture run with masks, which is trained for it if that is allowed:
     finished runs keep no model.
     """
-    textures = [(cross, each) for each in planned if (cross := _cross(each)) is not None]
-    if not textures:
+    found = next(((cross, each) for each in planned if (cross := _cross(each))), None)
+    if found is None:
         return
-    cross, first = textures[0]
-    masked = next((each for _, each in textures if each["masks"]), None)
+    cross, first = found
+    masked = next((each for each in planned if each["masks"] and _cross(each)), None)
     makers: dict[str, Callable[[], Arrays]] = {
         "samples": lambda: sample_textures(cross, first["dataset"]["seed"]),
         "gradients": gradient_pictures,
@@ -93,7 +93,7 @@ def gradient_pictures() -> Arrays:
 
 
 def trained_gradients(settings: Settings) -> Arrays:
-    """Train a texture run, and give the absolute gradient that reaches one image of its last batch.
+    """Train a texture run, and give the absolute gradient that reaches one image of a batch.
 
     With the run's masks, and without them in the same net on the same batch; one draw.
     """

@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 
 from experiments.build import construct
-from experiments.collect import collect, finished_rows, keep_reference, questions, rows_here
+from experiments.collect import collect, finished_by_question, keep_reference, rows_here
 from experiments.identity import question_id
 from experiments.pictures import draw
 from experiments.run_store import RunStore
@@ -77,7 +77,7 @@ def _problem(dataset: Any, folder: Path) -> str:
 
 
 def _lacking(jobs: list[Job], folder: Path) -> list[Job]:
-    finished = set(questions(finished_rows(folder)))
+    finished = finished_by_question(folder)
     return [job for job in jobs if question_id(job.settings) not in finished]
 
 

@@ -108,13 +108,18 @@ def _primary_text(found: Evidence) -> str:
     if found.primary is None:
         return f"{text}, nor has, in this preset, the comparison closest to it."
     one = found.primary
-    place = _name(one)
-    return f"{text}; closest to it is {place}: {gain_in_words(one)}: {one.verdict}."
+    place = f"{place_of(one)}, {sides_of(one)}"
+    return f"{text}; closest to it is {place}: gain {gain_in_words(one)}: {one.verdict}."
 
 
-def _name(one: Comparison) -> str:
-    where = f", {one.arm.context_label}" if one.arm.context_label else ""
-    return f"`{one.section.experiment}`{where}, {one.arm.label} against {one.baseline_label}"
+def place_of(one: Comparison) -> str:
+    """Name the experiment of a comparison, and the setting in it."""
+    return ", ".join(filter(None, [f"`{one.section.experiment}`", one.arm.context_label]))
+
+
+def sides_of(one: Comparison) -> str:
+    """Name the two arms of a comparison."""
+    return f"{one.arm.label} against {one.baseline_label}"
 
 
 def _group_text(group: Group) -> str:
@@ -129,7 +134,7 @@ def _baselines(compared: Sequence[Comparison]) -> list[str]:
 
 def gain_in_words(one: Comparison) -> str:
     """Write the gain of a comparison, above 0 where the arm is better."""
-    return f"gain {difference_with_interval(one.gain, one.section.metric.decimals)}"
+    return difference_with_interval(one.gain, one.section.metric.decimals)
 
 
 def pooled_in_words(group: Group) -> str:

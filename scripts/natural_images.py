@@ -125,7 +125,6 @@ CHAPTER = Chapter(
         primary="masks against plain training, 5,000 images of CIFAR-10, all-convolutional net "
         "with batch normalisation at a quarter of its width",
         stands_in=("cifar/images", "5000 images", ""),
-        changes="some 25 fresh pairs, or fewer of a steadier task, with both arms searched alike",
     ),
     note="Claim C was put to this project to test: neither the abstract nor the README of the "
     "paper makes it.",

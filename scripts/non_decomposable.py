@@ -186,7 +186,6 @@ CHAPTER = Chapter(
         primary="sample masks against minibatches of the same AUC loss at their own best size, "
         "letters, 1 % positive, at equal computation",
         stands_in=("auc/letter_passes", "", RIVAL),
-        changes="a gain over minibatches whose size and rate were searched as widely",
     ),
     note="The paper's data for this claim are unknown; these are ours. AUC is the area under "
     "the ROC curve, higher where the ranking is better.",

@@ -161,7 +161,6 @@ class Claim:
         primary: the comparison that is declared to decide it, in words.
         stands_in: experiment, setting and rival (none: the baseline) of the comparison that comes
             closest to the primary one as long as that has not been run.
-        changes: what would change the answer.
     """
 
     letter: str
@@ -169,7 +168,6 @@ class Claim:
     smallest_effect: float
     primary: str
     stands_in: tuple[str, str, str]
-    changes: str
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,8 @@ from scripts.claims import (
     distinct,
     evidence,
     gain_in_words,
+    place_of,
+    sides_of,
 )
 from scripts.claims_figure import draw_claims
 from scripts.comparison import Comparison
@@ -71,10 +73,8 @@ def _readme_row(found: Evidence) -> list[str]:
     named = f"**{claim.letter}** {claim.statement}"
     if one is None:
         return [named, "not run", GAP, _pooled(found.primary_group), "undecided"]
-    setting = f", {one.arm.context_label}" if one.arm.context_label else ""
-    place = f"`{one.section.experiment}`{setting}: {one.arm.label} against {one.baseline_label}"
-    gain = gain_in_words(one).removeprefix("gain ")
-    return [named, place, gain, _pooled(found.primary_group), one.verdict]
+    place = f"{place_of(one)}: {sides_of(one)}"
+    return [named, place, gain_in_words(one), _pooled(found.primary_group), one.verdict]
 
 
 def _pooled(group: Group | None) -> str:

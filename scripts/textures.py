@@ -248,7 +248,6 @@ CHAPTER = Chapter(
         primary="masks at two scales against plain training, the authors' demonstration net "
         "without normalisation, published textures of 1024 × 1024, 100 training images",
         stands_in=("textures/laptop", "", ""),
-        changes="the same gain at the original's size, with both arms searched alike",
     ),
     sections=SECTIONS,
     pictures=texture_pictures,

@@ -20,7 +20,7 @@ from scripts.intervals import t_interval
 from scripts.sections import TEST_AUC, Claim, Section
 from scripts.verdicts import Verdict
 
-CLAIM = Claim("A", "masks help", 0.05, "masks at full size", ("made/error", "small", ""), "more")
+CLAIM = Claim("A", "masks help", 0.05, "masks at full size", ("made/error", "small", ""))
 ERROR = Section("made/error", "Made", "?", smallest_effect=0.05)
 AUC = Section("made/auc", "Made", "?", metric=TEST_AUC, smallest_effect=0.05)
 
@@ -113,7 +113,7 @@ def test_comparisons_within_another_are_left_out():
 
 def test_the_figure_has_a_row_a_comparison_and_a_colour_a_verdict():
     rival = compared(0.05, against="crops", section=AUC)
-    other = Claim("B", "masks help", 0.05, "?", ("made/auc", "", "crops"), "more")
+    other = Claim("B", "masks help", 0.05, "?", ("made/auc", "", "crops"))
     drawn = draw_claims([evidence(CLAIM, [GAIN, LOSS, EQUAL, WIDE]), evidence(other, [rival])])
     panels = {axes.get_title(loc="left")[:7]: axes for axes in drawn.get_axes()}
     labels = [text.get_text() for text in panels["Claim A"].get_yticklabels()]
