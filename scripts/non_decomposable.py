@@ -159,6 +159,11 @@ SEARCHES = tuple(
             "Letters, equal computation, wider search",
             "What suits each arm, beyond the edges that the first search chose?",
         ),
+        (
+            "letter_search_widest",
+            "Letters, equal computation, widest search",
+            "What suits each arm, beyond the edges that the second search chose?",
+        ),
     )
 )
 
