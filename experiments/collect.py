@@ -6,16 +6,19 @@ prints the folder into which it collected a sweep, by default the last one.
 """
 
 import argparse
+import json
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from omegaconf import OmegaConf
 
 from experiments.identity import Settings, question_id
-from experiments.run_store import Row, RunStore
+from experiments.plan import Job
+from experiments.run_store import Row, RunStore, write_atomically
 from experiments.sweep_log import SweepLog
 from experiments.tables import curve_rows, read, run_row, settings_of, write
 
@@ -49,6 +52,34 @@ def collect(planned: Sequence[Planned], runs: Path, folder: Path) -> pd.DataFram
     write(table[_columns(table)], folder / "runs.csv")
     write(_replace(old_curves, pd.DataFrame(curves)), folder / "curves.csv")
     return table
+
+
+def declare(
+    table: pd.DataFrame, jobs: Sequence[Job], declared: Mapping[str, Any], folder: Path
+) -> None:
+    """Write what experiments say of themselves: arms.csv and experiments.json under ``folder``.
+
+    arms.csv has a row for each run of the table in each experiment that asks for it: its arm, the
+    kind of it, the setting in which it meets its baseline, and what a search chose for it.
+    """
+    ids = dict(zip(questions(table), table["id"], strict=True))
+    rows = [
+        {
+            "experiment": place.experiment,
+            "id": ids[question_id(job.settings)],
+            "arm": place.arm,
+            "kind": place.kind,
+            "setting": place.varies,
+            "chosen": place.chosen,
+        }
+        for experiment in declared["experiments"]
+        for job in jobs
+        for place in job.places
+        if place.experiment == experiment
+    ]
+    write(pd.DataFrame(rows), folder / "arms.csv")
+    text = json.dumps(declared, indent=1, ensure_ascii=False)
+    write_atomically(folder / "experiments.json", f"{text}\n".encode())
 
 
 def rows_here(planned: Sequence[Planned], runs: Path) -> list[Row]:

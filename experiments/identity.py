@@ -26,7 +26,7 @@ NEUTRAL: dict[str, Any] = {
 What ``backward: auto`` chooses changes a run's numbers by rounding only, and its result says it.
 """
 
-OF_EXPERIMENTS = ("choices", "arms", "search", "chosen")
+OF_EXPERIMENTS = ("places", "arm", "arms", "search", "chosen_by", "report")
 """What says which runs an experiment has: in a run it is in the values made from it."""
 
 Settings = dict[str, Any]

@@ -13,11 +13,19 @@ from typing import Any
 import pandas as pd
 
 from experiments.build import construct
-from experiments.collect import collect, finished_by_question, keep_reference, rows_here
+from experiments.collect import (
+    collect,
+    declare,
+    finished_by_question,
+    keep_reference,
+    rows_here,
+)
 from experiments.identity import question_id
 from experiments.pictures import draw
+from experiments.plan import Job, plan, preset_experiments
+from experiments.report import declarations
 from experiments.run_store import RunStore
-from experiments.sweep import Job, plan, preset_experiments, run_all, stop
+from experiments.sweep import run_all, stop
 from experiments.sweep_log import report_failures
 from experiments.tables import write
 
@@ -40,7 +48,8 @@ def reproduce(preset: str, results: Path, processes: int | None, wanted: str = "
     status = report_failures(run_all(possible, runs, processes)) if possible else 0
     planned = [(job.id, job.experiments, job.settings) for job in jobs]
     write(pd.DataFrame(rows_here(planned, runs)), here)
-    collect(planned, runs, folder)
+    table = collect(planned, runs, folder)
+    declare(table, jobs, declarations(experiments, jobs), folder)
     draw([job.settings for job in jobs], folder / "pictures", may_train=wanted != "none")
     if left_out := len(chosen) - len(possible):
         print(f"{left_out} runs were not made for want of data, as said above", file=sys.stderr)

@@ -1,13 +1,15 @@
 """What a configuration may hold, with types: bad keys and values fail on composing."""
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from pathlib import Path
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import MISSING, DictConfig, OmegaConf
+
+CONF = str(Path(__file__).resolve().parent.parent / "conf")
 
 
 class Device(Enum):
@@ -50,24 +52,29 @@ class Metric(Enum):
 
 
 @dataclass
-class Choices:
-    """Values that arms are made from; a run's identity holds what is made from them instead."""
-
-    p: float = 0.9  # share of the samples that an update does without
-    rates: dict[str, Any] = field(default_factory=dict)  # learning rates by arm, and by p
-    level: Any = "middle"  # how strong an arm is: weak, middle or strong; or this by arm
-    strengths: dict[str, Any] = field(default_factory=dict)  # levels by arm, and by width
-    places: dict[str, str] = field(
-        default_factory=dict
-    )  # modules of the model after which masks go
-
-
-@dataclass
 class ArmNode:
     """One side of a comparison: what it sets, and what of its own is searched."""
 
-    set: dict[str, Any] = field(default_factory=dict)  # overrides by key
+    set: dict[str, Any] = field(default_factory=dict)  # values by key
+    each: dict[str, list[Any]] = field(default_factory=dict)  # an arm for every combination
     space: dict[str, Any] = field(default_factory=dict)  # beside search.space
+    kind: str = ""  # of arms that differ in a number; by default the name before its number
+
+
+class Statistic(Enum):
+    """By what a search chooses."""
+
+    median = "median"
+    mean = "mean"
+
+
+@dataclass
+class Rival:
+    """Which arms are compared with which other ones, beside the baseline."""
+
+    arms: str | None = None  # kind that is compared; null: all but the baseline and the rival
+    against: str = MISSING  # kind, or label of an arm
+    same: str | None = None  # a number that both sides share: share
 
 
 @dataclass
@@ -75,9 +82,65 @@ class Search:
     """How all arms of an experiment are tuned alike, if it is a search."""
 
     configurations: int = 0  # of every arm, drawn from its space
+    grid: bool = False  # in place of these, all combinations of a space of choices
     seeds: list[int] = field(default_factory=list)
     space: dict[str, Any] = field(default_factory=dict)  # of every arm
     stream: int = 0  # seed of the sequence that configurations are drawn from
+    statistic: Statistic = Statistic.median  # over the seeds, of validation: the best is chosen
+
+
+@dataclass
+class Report:
+    """What an experiment says of itself, for tables, figures and claims.
+
+    An arm's label fills the placeholders of its name; kinds are those of :class:`ArmNode`.
+    """
+
+    title: str = ""
+    question: str = ""
+    task: str = ""  # what must be said wherever a number of the experiment stands
+    setting: str = ""  # names what is swept over beside arms and seeds; by default in words
+    baseline: str = ""  # label of the arm that all others are compared with, in every setting
+    rivals: dict[str, Rival] = field(default_factory=dict)  # what else, by name
+    claim: list[str] = field(default_factory=list)  # kinds whose comparisons answer the claim
+    smallest_effect: float | None = None  # of interest; null: that of its chapter
+    looks: list[int] = field(default_factory=list)  # pairs after which a primary is judged
+    columns: list[str] = field(default_factory=list)  # settings shown in the table
+    figures: list[Any] = field(default_factory=list)  # of experiments/figures.py
+    benchmark: bool = False  # whether the table shows what a step of each arm costs
+    relative_seconds: bool = False  # whether it shows how long a run takes beside its baseline
+    memory: bool = False  # whether it shows the peak memory of a run
+
+
+@dataclass
+class StandsIn:
+    """The comparison that comes closest to a primary one as long as that has not been run."""
+
+    experiment: str = MISSING
+    setting: str = ""
+    rival: str = ""  # empty: the baseline
+
+
+@dataclass
+class Claim:
+    """A sentence that runs may bear out."""
+
+    letter: str = MISSING
+    statement: str = MISSING
+    smallest_effect: float = MISSING  # of interest
+    primary: str = MISSING  # the comparison that is declared to decide it, in words
+    stands_in: StandsIn = field(default_factory=StandsIn)
+
+
+@dataclass
+class Chapter:
+    """The experiments of one folder of conf/experiment/, as the report shows them."""
+
+    title: str = MISSING
+    note: str = ""
+    smallest_effect: float | None = None  # of interest, where no claim says it
+    pictures: bool = False
+    claim: Claim | None = None
 
 
 @dataclass
@@ -115,34 +178,13 @@ class Config:
     precision: Precision = Precision.auto
     backward: Backward = Backward.auto
     compile: bool = False  # torch.compile the model; its backward pass is then dense
-    choices: Choices = field(default_factory=Choices)
+    places: dict[str, str] = field(default_factory=dict)  # modules after which masks may go
+    arm: str | None = None  # label of the arm of the experiment that is run
     arms: dict[str, ArmNode] = field(default_factory=dict)  # of an experiment, by name
     search: Search = field(default_factory=Search)
-    chosen: str | None = None  # the search whose choices the arms take
+    chosen_by: str | None = None  # the search whose choices the arms take
+    report: Report = field(default_factory=Report)
     system: System = field(default_factory=System)
-
-
-def survivors(samples: int, p: float) -> int:
-    """Give how many samples a mask with probability p leaves on average, at least 1."""
-    return max(1, round(samples * (1 - p)))
-
-
-def lookup(table: Mapping[Any, Any], key: Any, name: str) -> Any:
-    """Give the value of a table at a key; numbers are compared as numbers.
-
-    Raises:
-        ValueError: the table lacks the key, which the error calls ``name``.
-    """
-    if key not in table:
-        raise ValueError(f"{name} must be one of {', '.join(map(str, table))}; got {key!r}")
-    return table[key]
-
-
-def strength(level: Any, arm: str, *values: Any) -> Any:
-    """Give the value of an arm, of its weak, middle and strong one, at a level."""
-    chosen = lookup(level, arm, "the arm") if isinstance(level, Mapping) else level
-    levels = dict(zip(("weak", "middle", "strong"), values, strict=True))
-    return lookup(levels, chosen, "choices.level")
 
 
 def updates(epochs: float, *, _root_: DictConfig) -> int:
@@ -162,8 +204,5 @@ def updates(epochs: float, *, _root_: DictConfig) -> int:
     return round(epochs * math.ceil(samples / (_root_.batch_size or samples)))
 
 
-OmegaConf.register_new_resolver("survivors", survivors)
-OmegaConf.register_new_resolver("strength", strength)
 OmegaConf.register_new_resolver("updates", updates)
-OmegaConf.register_new_resolver("lookup", lookup)
 ConfigStore.instance().store(name="schema", node=Config)

@@ -3,11 +3,9 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from itertools import product
 from typing import Any
 
-import yaml
-from omegaconf import DictConfig
 from scipy.stats import qmc
 
 from backdrop.streams import stream_seed
@@ -29,7 +27,10 @@ class Range:
 
     @classmethod
     def of(cls, key: str, node: Any) -> "Range":
-        """Read ``{uniform: [low, high]}``, ``{log: [low, high]}`` or ``{choice: [a, b, …]}``."""
+        """Read ``{uniform: [low, high]}``, ``{log: [low, high]}`` or ``{choice: [a, b, …]}``.
+
+        A choice may be between mappings, each of which gives values to several keys at once.
+        """
         if not isinstance(node, Mapping) or len(node) != 1:
             raise ValueError(f"search.space.{key} must be one of {', '.join(KINDS)}; got {node}")
         ((kind, values),) = node.items()
@@ -85,73 +86,27 @@ def configurations(space: Mapping[str, Any], count: int, seed: int) -> list[dict
     sequence = qmc.Halton(len(ranges), scramble=True, rng=stream_seed(seed, "search"))
     points = sequence.random(count).tolist()
     return [
-        {each.key: each.at(share) for each, share in zip(ranges, point, strict=True)}
+        _point(ranges, [each.at(share) for each, share in zip(ranges, point, strict=True)])
         for point in points
     ]
 
 
-@dataclass(frozen=True)
-class ArmRun:
-    """One run of an arm: what it sets, and which configuration of a search it tries."""
-
-    arm: str
-    overrides: tuple[str, ...]
-    tried: dict[str, Any]
-
-
-def arm_runs(config: DictConfig, chosen: Mapping[str, Mapping[str, Any]]) -> list[ArmRun]:
-    """Give the arms of an experiment, each with the overrides of one run.
-
-    Where it is a search, there are as many of an arm as it tries configurations on seeds: seeds
-    vary slowest and arms fastest, so that an unfinished search has treated them alike. An
-    experiment that names no arms has one without a name and overrides.
-
-    Args:
-        config: of the experiment.
-        chosen: what a search chose for the arms, by their names; empty without one.
+def combinations(space: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Give all points of a space of choices, the first key varying slowest; none is one point.
 
     Raises:
-        ValueError: a search without seeds or arms, a space that cannot be read, or an arm for which
-            nothing was chosen.
+        ValueError: a range that is not a choice.
     """
-    search, arms = config.search, config.arms
-    if not search.configurations:
-        if lacking := chosen and sorted(set(arms) - set(chosen)):
-            raise ValueError(f"chosen: {config.chosen} has nothing for the arm {lacking[0]!r}")
-        return [
-            ArmRun(name, _overrides({**node.set, **chosen.get(name, {})}), {})
-            for name, node in arms.items()
-        ] or [ArmRun("", (), {})]
-    if not arms or not search.seeds:
-        raise ValueError("search needs arms, and search.seeds")
-    tried = {
-        name: configurations({**search.space, **node.space}, search.configurations, search.stream)
-        for name, node in arms.items()
-    }
-    return [
-        ArmRun(
-            name, _overrides({**node.set, **tried[name][place], "seed": seed}), tried[name][place]
-        )
-        for seed in search.seeds
-        for place in range(search.configurations)
-        for name, node in arms.items()
-    ]
+    ranges = [Range.of(key, node) for key, node in space.items()]
+    for each in ranges:
+        if each.kind != "choice":
+            raise ValueError(f"search.space.{each.key} must be a choice in a grid; got {each.kind}")
+    return [_point(ranges, values) for values in product(*(each.values for each in ranges))]
 
 
-def _overrides(values: Mapping[str, Any]) -> tuple[str, ...]:
-    return tuple(f"{key}={value}" for key, value in values.items())
-
-
-def read_chosen(conf: Path, experiment: str) -> dict[str, dict[str, Any]]:
-    """Give what the search of an experiment chose for each arm.
-
-    Raises:
-        ValueError: nothing has been chosen yet.
-    """
-    path = conf / "chosen" / f"{experiment}.yaml"
-    if not path.exists():
-        raise ValueError(
-            f"chosen: {experiment} has chosen nothing yet: run its preset, then "
-            "python -m experiments.choose"
-        )
-    return dict(yaml.safe_load(path.read_text()))
+def _point(ranges: Sequence[Range], values: Sequence[Any]) -> dict[str, Any]:
+    """Give one point: a value for each key, or several keys' where the value holds these."""
+    point: dict[str, Any] = {}
+    for each, value in zip(ranges, values, strict=True):
+        point |= value if isinstance(value, Mapping) else {each.key: value}
+    return point

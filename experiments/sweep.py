@@ -1,4 +1,4 @@
-"""Plan the runs of a preset and compute them, several processes side by side."""
+"""Compute the runs of a preset, several processes side by side."""
 
 import os
 import queue
@@ -8,27 +8,17 @@ import threading
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from copy import deepcopy
-from dataclasses import dataclass, field, replace
-from functools import cache
-from itertools import product
 from multiprocessing import active_children, get_context
 from pathlib import Path
 from typing import NoReturn
 
 import torch
-from hydra import compose, initialize_config_dir
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override, OverrideType
-from omegaconf import OmegaConf
 
-from experiments.identity import Settings, resolve, run_id
 from experiments.orphans import end_with
+from experiments.plan import Job
 from experiments.run import run
 from experiments.run_store import RunStore
-from experiments.search import arm_runs, read_chosen
-from experiments.sweep_log import SweepLog, describe, expand, sweep_parameters
-from experiments.train import CONF
+from experiments.sweep_log import SweepLog, describe
 
 KEEP_MEMORY = {
     "MALLOC_MMAP_THRESHOLD_": str(2**32),
@@ -36,81 +26,6 @@ KEEP_MEMORY = {
     "MALLOC_TOP_PAD_": str(2**28),
 }
 """Lets glibc keep freed memory for the next step in place of asking for zeroed pages again."""
-
-
-@dataclass(frozen=True)
-class Job:
-    """A run that a preset asks for, and the experiments that it belongs to.
-
-    ``arm`` is its name in its first experiment, if that names its arms, and ``tried`` the
-    configuration that it tries of it in a search.
-    """
-
-    id: str
-    experiments: tuple[str, ...]
-    label: str
-    settings: Settings
-    arm: str = ""
-    tried: Settings = field(default_factory=dict)
-
-
-def preset_experiments(preset: str) -> list[str]:
-    """Give the experiments of a preset.
-
-    Raises:
-        ValueError: an unknown preset, with the known ones.
-    """
-    path = Path(CONF) / "preset" / f"{preset}.yaml"
-    if not path.exists():
-        known = ", ".join(sorted(p.stem for p in path.parent.glob("*.yaml")))
-        raise ValueError(f"unknown preset {preset!r}; the presets are {known}")
-    return list(OmegaConf.load(path).experiments)
-
-
-def plan(experiments: Sequence[str], overrides: Sequence[str] = ()) -> list[Job]:
-    """List the runs of experiments, each once, in the order of their files."""
-    jobs: dict[str, Job] = {}
-    with initialize_config_dir(CONF, version_base="1.3"):
-        for experiment in experiments:
-            for job in _expand(experiment, overrides):
-                known = jobs.get(job.id, job)
-                names = dict.fromkeys((*known.experiments, experiment))
-                jobs[job.id] = replace(known, experiments=tuple(names))
-    return list(jobs.values())
-
-
-def _expand(experiment: str, overrides: Sequence[str]) -> list[Job]:
-    chosen = [f"experiment={experiment}", *overrides]
-    config = compose("train", chosen, return_hydra_config=True)
-    jobs = []
-    compose_once = cache(lambda groups: compose("train", list(groups)))
-    swept = expand([*sweep_parameters(config), *chosen])
-    found = read_chosen(Path(CONF), config.chosen) if config.chosen else {}
-    for each, given in product(arm_runs(config, found), swept):
-        values = [*given, *each.overrides]
-        plain = [text for text in values if _sets_a_value(text)]
-        config = deepcopy(compose_once(tuple(text for text in values if text not in plain)))
-        for override in map(_parsed, plain):
-            OmegaConf.update(config, override.key_or_group, override.value(), merge=True)
-        settings = resolve(config)
-        label = " ".join([experiment, *(value for value in values if value not in chosen)])
-        jobs.append(Job(run_id(settings), (experiment,), label, settings, each.arm, each.tried))
-    return jobs
-
-
-def _sets_a_value(text: str) -> bool:
-    """Tell an override that gives a value from one that chooses a file of conf/, adds or deletes.
-
-    Hydra sets values last of all. Composing takes a tenth of a second, setting a value does not.
-    """
-    override = _parsed(text)
-    chooses = (Path(CONF) / override.key_or_group).is_dir()
-    return override.type == OverrideType.CHANGE and not chooses
-
-
-@cache
-def _parsed(text: str) -> Override:
-    return OverridesParser.create().parse_override(text)
 
 
 def cores() -> int:

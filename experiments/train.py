@@ -1,6 +1,7 @@
 """Train one configuration, or a sweep of them with ``-m``.
 
     python -m experiments.train experiment=textures/laptop masks=two_scale masks.fine.p=0.5 seed=3
+    python -m experiments.train experiment=auc/letter_updates arm='full batch'
     python -m experiments.train -m experiment=textures/laptop masks=two_scale masks.fine.p=0,0.5,0.9
 
 The run's directory under results/runs is named by the hash of its configuration: asked for again,
@@ -18,15 +19,15 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 from tqdm import tqdm
 
-import experiments.schema  # noqa: F401  (registers the schema)
 from experiments.identity import Settings, resolve, run_id
 from experiments.orphans import end_with
+from experiments.plan import one_arm
 from experiments.run import run
 from experiments.run_store import Row
+from experiments.schema import CONF
 from experiments.sweep_log import PARENT, VARIABLE, SweepLog, describe, report_failures
 
 NO_RUN = "-"  # in the place of the id of a job whose configuration is refused
-CONF = str(Path(__file__).resolve().parent.parent / "conf")
 
 
 @hydra.main(version_base="1.3", config_path=CONF, config_name="train")
@@ -39,8 +40,15 @@ def main(config: DictConfig) -> float:
         parallel = "basic_launcher" not in launch.launcher._target_
         result = run_in_sweep(config, launch.job.override_dirname, parallel)
     else:
-        result = run_alone(resolve(config))
+        result = run_alone(settings_of(config))
     return float(result["final"]["validation"][config.metric.name])
+
+
+def settings_of(config: DictConfig) -> Settings:
+    """Give the settings of a run: what was composed, or the arm of its experiment that it names."""
+    if config.arm is None:
+        return resolve(config)
+    return one_arm(HydraConfig.get().overrides.task, config.arm)
 
 
 def run_alone(settings: Settings) -> Row:
@@ -71,7 +79,7 @@ def run_in_sweep(config: DictConfig, label: str, parallel: bool) -> Row:
     log = SweepLog(Path(os.environ[VARIABLE]))
     id = NO_RUN
     try:
-        settings = resolve(config)
+        settings = settings_of(config)
         if parallel and settings["system"]["threads"] is None:
             settings["system"]["threads"] = 1
         id = run_id(settings)

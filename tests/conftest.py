@@ -11,7 +11,7 @@ from hydra import compose, initialize_config_dir
 
 import experiments.schema  # noqa: F401
 from experiments.identity import resolve
-from experiments.train import CONF
+from experiments.schema import CONF
 
 pytest_plugins = ["tests.cifar10_images"]
 
@@ -28,12 +28,21 @@ TINY = [
     "batch_size=5",
 ]
 SCORED = [
-    "experiment=auc/tuning_digits_updates",  # 800 rows, 8 of them positive; needs no files
+    "experiment=auc/tuning_digits",  # 800 rows, 8 of them positive; needs no files
     "model.widths=[8]",
     "optimizer.lr=0.01",
     "epochs=6",
     "batch_size=20",
 ]
+BY_SAMPLES = {
+    "full batch": ["batch_size=null"],
+    "sample masks": ["batch_size=null", "masks=samples"],
+    "stratified masks": ["batch_size=null", "masks=stratified_samples"],
+    "minibatches": [],
+    "stratified minibatches": ["batching=stratified"],
+    "cross-entropy": ["loss=binary_cross_entropy"],
+}
+"""Ways of choosing the samples of an update, as overrides of SCORED."""
 
 
 @pytest.fixture(autouse=True, scope="session")

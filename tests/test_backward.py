@@ -14,6 +14,7 @@ from experiments.build import ConfigurationError, build
 from experiments.evaluation import predict
 from experiments.loop import batches_of, train_epoch
 from experiments.run import run
+from tests.conftest import BY_SAMPLES
 from tests.test_run import Interrupted, interrupt_after, numbers, store_of, without_times
 
 WHITENED = ("model=whitened_texture_net", "model.channels=4")
@@ -145,9 +146,9 @@ def test_an_interrupted_run_resumes_to_the_same_bits(settings, tmp_path):
     assert without_times(store_of(broken).metrics()) == without_times(store_of(whole).metrics())
 
 
-@pytest.mark.parametrize("arm", ["sample_masks", "stratified_masks"])
+@pytest.mark.parametrize("arm", ["sample masks", "stratified masks"])
 def test_masked_samples_of_a_full_batch_resume_to_the_same_bits(scored_settings, tmp_path, arm):
-    overrides = (f"arm={arm}", "backward=survivors", "budget.updates=2")
+    overrides = (*BY_SAMPLES[arm], "backward=survivors", "budget.updates=2")
     broken, whole = interrupted_and_whole(scored_settings, tmp_path, *overrides)
     result = run(broken)
     assert numbers(result) == numbers(run(whole))

@@ -5,7 +5,7 @@ import torch
 from hydra.utils import get_object
 
 from experiments.build import ConfigurationError, build, construct
-from experiments.train import CONF
+from experiments.schema import CONF
 from tests.conftest import composed
 
 

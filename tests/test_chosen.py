@@ -1,54 +1,44 @@
-"""What an experiment fixes beforehand is what validation chose, by the committed tuning table."""
+"""What experiments take as chosen is what validation chose, by the committed tuning table."""
 
 from functools import cache
 from pathlib import Path
 
 import pytest
-import yaml
 
-from experiments import choose
-from experiments.choose import (
-    CHOICES,
-    RATES,
-    STRENGTHS,
-    Choice,
-    Unfinished,
-    chosen_file,
-    validated,
-)
-from experiments.collect import finished_rows
-from experiments.sweep import plan
-from experiments.train import CONF
+from experiments.arms import read_chosen
+from experiments.choose import searches, write_chosen
+from experiments.chosen import Unfinished, choose, chosen_text
+from experiments.collect import finished_by_question
+from experiments.plan import experiments_known, plan
+from experiments.schema import CONF
 
-TASKS, BUDGETS = ("digits", "letter", "cifar"), ("updates", "passes")
 TUNING = Path(__file__).resolve().parent.parent / "results" / "tuning"
-
-
-FINAL = {name: f"neighbours/{name.removeprefix('strengths/')}" for name in STRENGTHS}
-FINAL |= {f"rates/{t}_{b}": f"auc/{t}_p_{b}" for t in TASKS for b in BUDGETS}
+SEARCHES = searches()
 
 
 @cache
-def planned(experiment):
-    return plan([experiment])
+def finished():
+    return finished_by_question(TUNING)
 
 
-@cache
-def scores(choice):
-    return validated(choice, TUNING)
+@pytest.mark.parametrize("name", SEARCHES)
+def test_a_committed_choice_is_what_validation_chose(name):
+    search, jobs = SEARCHES[name].search, plan([name])
+    path = Path(CONF) / "chosen" / f"{name}.yaml"
+    try:
+        found = choose(name, jobs, finished(), search.statistic.name)
+    except Unfinished:
+        assert not path.exists()
+        return
+    metric = jobs[0].settings["metric"]
+    text = chosen_text(name, found, metric, len(search.seeds), search.statistic.name)
+    assert path.read_text() == text
 
 
-def committed(name):
-    return (Path(CONF) / f"{name}.yaml").read_text()
-
-
-def options(name):
-    """Give the committed options by arm and by p or width, as text."""
-    return {
-        (arm, str(at)): str(option)
-        for arm, found in yaml.safe_load(committed(name)).items()
-        for at, option in (found if isinstance(found, dict) else {"": found}).items()
-    }
+def test_every_file_of_choices_is_that_of_a_search():
+    folder = Path(CONF) / "chosen"
+    names = {p.relative_to(folder).with_suffix("").as_posix() for p in folder.rglob("*.yaml")}
+    assert names <= set(SEARCHES) <= set(experiments_known())
 
 
 def trained_by(settings):
@@ -58,97 +48,51 @@ def trained_by(settings):
     return kept | {"dataset": {k: v for k, v in kept["dataset"].items() if k not in left_out}}
 
 
-@pytest.mark.parametrize("name", CHOICES)
-def test_a_committed_choice_is_what_validation_chose_or_says_that_it_is_not_made(name):
-    try:
-        chosen = chosen_file(CHOICES[name], scores(CHOICES[name]))
-    except Unfinished:
-        assert name not in RATES
-        assert "until validation has chosen" in committed(name).splitlines()[0]
-    else:
-        assert committed(name) == chosen
+@pytest.mark.parametrize("name", ["auc/digits_p", "neighbours/cifar", "neighbours/mlp_letter"])
+def test_a_final_run_is_a_tuning_run_of_the_chosen_configuration(name):
+    search = {
+        "auc/digits_p": "auc/tuning_digits",
+        "neighbours/cifar": "neighbours/tuning_cifar",
+        "neighbours/mlp_letter": "neighbours/tuning_mlp_letter",
+    }[name]
+    tried = [trained_by(job.settings) for job in plan([search])]
+    assert all(trained_by(job.settings) in tried for job in plan([name]))
 
 
-@pytest.mark.parametrize("name", STRENGTHS)
-def test_every_treated_arm_has_one_of_three_strengths_at_each_width(name):
-    tried = {}
-    for job in planned(CHOICES[name].experiment):
-        *where, level = choose.place(job, CHOICES[name])
-        tried.setdefault(tuple(where), []).append(level)
-    found = options(name)
-    assert set(found) == {(arm, at) for arm, at in tried if arm != "none"}
-    for where, level in found.items():
-        assert tried[where] == 3 * ["weak", "middle", "strong"]  # at three seeds
-        assert level in tried[where]
-
-
-@pytest.mark.parametrize(("name", "final"), FINAL.items())
-def test_a_final_run_is_a_tuning_run_with_the_chosen_option(name, final):
-    choice = CHOICES[name]
-    tried = {choose.place(job, choice): job.settings for job in planned(choice.experiment)}
-    for job in planned(final):
-        arm, at, _ = choose.place(job, choice)
-        option = options(name).get((arm, at)) or options(name).get((arm, ""), "weak")
-        assert trained_by(job.settings) == trained_by(tried[arm, at, option]), job.label
-
-
-@pytest.mark.parametrize("task", TASKS)
-@pytest.mark.parametrize("budget", BUDGETS)
+@pytest.mark.parametrize("task", ["digits", "letter"])
+@pytest.mark.parametrize("budget", ["updates", "passes"])
 def test_the_sample_masks_have_the_probability_that_validation_chose(task, budget):
-    by_p = scores(RATES[f"rates/{task}_{budget}"])["sample_masks"]
-    jobs = planned(f"auc/{task}_{budget}")
-    (chosen,) = {mask["p"] for job in jobs for mask in job.settings["masks"].values()}
-    assert str(chosen) == max(by_p, key=lambda p: max(by_p[p].values()))
+    search = f"auc/tuning_{task}"
+    found = choose(search, plan([search]), finished(), "mean")
+    setting = f"equal {budget}"
+    of_masks = {
+        arm: each.value
+        for arm, each in found.items()
+        if arm.startswith("sample masks") and arm.endswith(f"({setting})")
+    }
+    jobs = plan([f"auc/{task}_{budget}"])
+    (arm,) = {f"{p.arm} ({setting})" for j in jobs for p in j.places if p.kind == "sample masks"}
+    assert arm == max(of_masks, key=of_masks.__getitem__)
 
 
 @pytest.mark.parametrize(
     ("finals", "net"), [(("cifar/laptop", "cifar/images"), ""), (("cifar/no_norm",), "_no_norm")]
 )
-def test_runs_on_natural_images_have_the_rate_and_masks_that_validation_chose(finals, net):
-    by_masks = scores(Choice(f"cifar/tuning{net}", "optimizer.lr", "masks"))[""]
-    rates = by_masks.get("none", by_masks.get(""))
-    by_fine = scores(Choice(f"cifar/tuning_masks{net}", "masks.coarse.p", "masks.fine.p"))[""]
-    pairs = {
-        (float(fine), float(coarse)): score
-        for fine, by_coarse in by_fine.items()
-        for coarse, score in by_coarse.items()
-    }
-    del pairs[0.0, 0.0]
+def test_runs_on_natural_images_have_the_rate_and_mask_that_validation_chose(finals, net):
+    rate = read_chosen(Path(CONF), f"cifar/tuning{net}")["no masks"]["optimizer.lr"]
+    masks = read_chosen(Path(CONF), f"cifar/tuning_masks{net}")["masks"]
     for job in plan(finals):
-        assert job.settings["optimizer"]["lr"] == float(max(rates, key=rates.get))
-        if masks := job.settings["masks"]:
-            ps = tuple(masks.get(name, {"p": 0.0})["p"] for name in ("fine", "coarse"))
-            assert ps == max(pairs, key=pairs.get)
+        assert job.settings["optimizer"]["lr"] == rate
+        for name, mask in job.settings["masks"].items():
+            assert (name, mask["p"]) == ("fine", masks["masks.fine.p"] or 0.5)
 
 
-def test_the_best_mean_is_chosen_and_of_equals_the_first():
-    scores = {
-        "none": {"8": {"weak": 0.1}, "9": {"weak": 0.1}},
-        "dropout": {"8": {"weak": -0.3, "strong": -0.2}, "9": {"weak": -0.2, "strong": -0.2}},
-        "backdrop": {"8": {"weak": 0.1, "strong": 0.2}},
-    }
-    text = chosen_file(Choice("neighbours/x", "choices.level"), scores)
-    assert text.splitlines() == [
-        "# Strengths of the arms, chosen by validation (neighbours/x).",
-        "dropout: {8: strong, 9: weak}",
-        "backdrop: strong",
-    ]
+def test_what_is_no_search_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="textures/laptop is no search; the searches are auc/"):
+        write_chosen(["textures/laptop"], tmp_path, tmp_path)
 
 
-def test_files_are_written_from_finished_tuning_runs_and_the_others_left_alone(
-    tmp_path, monkeypatch, capsys
-):
-    names = ["rates/digits_passes", "rates/letter_passes"]
-    monkeypatch.setattr(choose, "CHOICES", {name: CHOICES[name] for name in names})
-    table = finished_rows(TUNING)
-    letters = table["experiments"] == "auc/tuning_letter_passes"
-    table.loc[letters, "final.validation.auc"] = table["config.optimizer.lr"].astype(float)
-    last_digits = table.index[table["experiments"] == "auc/tuning_digits_passes"][-1]
-    table.drop(index=last_digits).to_csv(tmp_path / "runs.csv", index=False)
-    (tmp_path / "rates").mkdir()
-    choose.write_choices(tmp_path, tmp_path)
-    said = "rates/digits_passes: left alone, 1 of 378 runs of auc/tuning_digits_passes are not"
-    assert said in capsys.readouterr().out
-    (written,) = (tmp_path / "rates").iterdir()
-    highest = yaml.safe_load(written.read_text())
-    assert highest["full_batch"] == min(highest["minibatch"].values()) == 0.3
+def test_an_unfinished_search_is_left_alone_and_named(tmp_path, capsys):
+    write_chosen(["textures/tuning"], tmp_path, tmp_path)
+    assert "textures/tuning: left alone, 27 of 27 runs" in capsys.readouterr().out
+    assert not list(tmp_path.iterdir())

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from experiments.build import build
-from experiments.identity import resolve
 from experiments.loop import batches_of, train_epoch
-from experiments.sweep import CONF, plan, preset_experiments
+from experiments.plan import one_arm, plan, preset_experiments
+from experiments.report import declarations
+from experiments.schema import CONF
 
 FILES = sorted((Path(CONF) / "experiment").rglob("*.yaml"))
 EXPERIMENTS = [
@@ -51,14 +51,33 @@ def test_first_and_last_arm_take_two_steps(experiment):
         assert any(moved)
 
 
-@pytest.mark.parametrize("experiment", EXPERIMENTS)
-def test_a_plan_holds_what_the_command_line_composes(experiment):
-    jobs = planned(experiment)
-    with initialize_config_dir(CONF, version_base="1.3"):
-        for job in (jobs[0], jobs[-1]):
-            name, *overrides = job.label.split(" ")
-            composed = compose("train", [f"experiment={name}", *overrides])
-            assert resolve(composed) == job.settings
+@pytest.mark.parametrize("experiment", ["textures/laptop", "auc/letter_passes", "neighbours/cifar"])
+def test_an_arm_by_its_label_is_what_a_plan_holds(experiment):
+    for job in planned(experiment)[-3:]:
+        overrides = [f"experiment={experiment}", f"seed={job.settings['seed']}", "arm=given"]
+        assert one_arm(overrides, job.places[0].arm) == job.settings
+
+
+def test_an_arms_values_give_way_to_those_of_the_command_line():
+    chosen = one_arm(["experiment=auc/letter_updates", "optimizer.lr=0.5"], "sample masks 0.8")
+    assert (chosen["optimizer"]["lr"], chosen["masks"]["samples"]["p"]) == (0.5, 0.8)
+
+
+def test_an_unknown_arm_is_refused_with_those_there_are():
+    with pytest.raises(
+        ValueError, match=r"arm must be one of 'no masks', 'fine 0\.5, coarse 0\.5'"
+    ):
+        one_arm(["experiment=textures/laptop"], "masks")
+
+
+def test_every_experiment_declares_itself():
+    for preset in PRESETS:
+        names = preset_experiments(preset)
+        jobs = [job for name in names for job in planned(name)]
+        for name, block in declarations(names, jobs)["experiments"].items():
+            assert block["title"], name
+            assert block["question"], name
+            assert block["search"] or block["baseline"] or name == "textures/smoke", name
 
 
 @pytest.mark.parametrize("preset", PRESETS)

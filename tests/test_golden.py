@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from experiments.identity import question_id
+from experiments.plan import plan
 from experiments.run import run
-from experiments.sweep import plan
 from tests.conftest import SCORED, TINY, composed
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -23,7 +23,7 @@ NAMES = sorted(
 )
 RUNS = {
     "textures": TINY,
-    "auc": [*SCORED, "arm=sample_masks", "choices.p=0.5"],
+    "auc": [*SCORED, "masks=samples", "masks.samples.p=0.5"],
     "cifar": [
         "experiment=cifar/laptop",
         "masks=fine_stage",
@@ -37,8 +37,8 @@ RUNS = {
 
 
 def planned(name):
-    """Give how many runs an experiment plans, and a digest of what they ask, in their order."""
-    asked = [question_id(job.settings) for job in plan([name])]
+    """Give how many runs an experiment plans, and a digest of what they ask."""
+    asked = sorted(question_id(job.settings) for job in plan([name]))
     return f"{len(asked)} {hashlib.sha256(' '.join(asked).encode()).hexdigest()[:12]}"
 
 

@@ -5,8 +5,8 @@ from omegaconf.errors import OmegaConfBaseException
 
 from experiments.collect import questions
 from experiments.identity import NEUTRAL, identity, question_id, run_id
+from experiments.plan import plan
 from experiments.precision import has_fast_bfloat16
-from experiments.sweep import plan
 from experiments.tables import read, settings_of
 
 RESULTS = Path(__file__).resolve().parent.parent / "results"
@@ -58,10 +58,9 @@ def test_settings_that_came_later_change_the_id_once_they_say_something(settings
     assert run_id(settings(override)) != run_id(settings())
 
 
-def test_choices_are_no_part_of_the_identity(settings):
-    assert run_id(settings("choices.p=0.3", "+choices.rates={minibatch: {0.3: 1}}")) == run_id(
-        settings()
-    )
+def test_what_an_experiment_says_of_itself_is_no_part_of_a_runs_identity(settings):
+    said = ("report.question=why", "search.seeds=[1]", "chosen_by=a", "arm=a")
+    assert run_id(settings(*said)) == run_id(settings())
 
 
 @pytest.mark.parametrize("table", sorted(RESULTS.glob("*/runs.csv")), ids=lambda p: p.parent.name)
@@ -107,7 +106,7 @@ def test_device_and_precision_are_decided(settings):
         ("+budget.passes=null", r"budget\.passes must be a positive number; got None"),
         ("batching=sorted", "batching"),
         ("metric=accuracy", "metric"),
-        ("choices.p=often", r"choices\.p"),
+        ("report.smallest_effect=little", r"report\.smallest_effect"),
         ("precision=float8", "precision"),
         ("backward=sparse", "backward"),
         ("system.threads=0", "threads"),

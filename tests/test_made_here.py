@@ -7,9 +7,9 @@ import pytest
 
 from experiments import reproduce as module
 from experiments.identity import run_id
+from experiments.plan import Job, Place
 from experiments.reproduce import reproduce
 from experiments.run import run
-from experiments.sweep import Job
 from scripts import agreement
 
 ROOT = Path(__file__).parent.parent
@@ -36,7 +36,7 @@ def make(monkeypatch, tmp_path, capsys):
             run({**each.settings, "system": {**each.settings["system"], "runs": str(runs)}})
 
     def make(planned, wanted="all", *options):
-        jobs = [Job(run_id(each), ("tiny",), "tiny", each) for each in planned]
+        jobs = [Job(run_id(each), (Place("tiny"),), "tiny", each) for each in planned]
         monkeypatch.setattr(module, "plan", lambda *_: jobs)
         status = reproduce("tiny", results, 1, wanted)
         files = [str(results / "runs" / side / "tiny.csv") for side in ("reference", "here")]
@@ -46,6 +46,8 @@ def make(monkeypatch, tmp_path, capsys):
 
     monkeypatch.setattr(module, "preset_experiments", lambda name: ["tiny"])
     monkeypatch.setattr(module, "run_all", run_here)
+    declared = {"chapters": {}, "experiments": {"tiny": {}}}
+    monkeypatch.setattr(module, "declarations", lambda *_: declared)
     monkeypatch.setattr(module, "report_failures", lambda log: 0)
     return make
 

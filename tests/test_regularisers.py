@@ -12,8 +12,7 @@ from experiments.build import ConfigurationError, build
 from experiments.identity import resolve
 from experiments.loop import batches_of, train_epoch
 from experiments.run import run
-from experiments.schema import lookup, strength
-from experiments.train import CONF
+from experiments.schema import CONF
 from tests.test_run import Interrupted, interrupt_after, numbers, store_of, without_times
 
 TEXTURES = ["dataset.size=32", "dataset.train_per_class=3", "dataset.validation=8"]
@@ -28,11 +27,6 @@ NETS = {
         *("model=mlp", "model.inputs=64", "+model.classes=10", "model.widths=[8,8]"),
     ],
 }  # fmt: skip
-TEXTURE_ARMS = (
-    *("dropout", "spatial_dropout", "dropblock", "channel_dropback"),
-    *("backdrop", "backdrop_and_dropout"),
-)
-ALL_CONV_ARMS = ("dropout_with_input", "fine_stage", "fine_stage_and_dropout")
 REGULARISERS = [
     ("texture_net", "regulariser=channel_dropback"),
     ("texture_net", "regulariser=channel_dropback_code regulariser.rate_layer=1"),
@@ -67,10 +61,9 @@ def tiny(tmp_path: Path) -> Callable[..., dict[str, Any]]:
         ("texture_net", "masks=spatial_dropout"),
         ("all_conv", "masks=dropblock"),
         ("all_conv", "masks=backdrop_and_dropout"),
-        *(("texture_net", f"arm={arm}") for arm in TEXTURE_ARMS),
-        ("texture_net", "arm=channel_dropback_code regulariser.rate_layer=1"),
-        *(("all_conv", f"arm={arm}") for arm in ALL_CONV_ARMS),
-        *(("mlp", f"arm={arm}") for arm in ("dropout", "ydrop")),
+        ("texture_net", "masks=backdrop_and_dropout"),
+        ("all_conv", "masks=fine_stage_and_dropout"),
+        ("texture_net", "regulariser=channel_dropback_code regulariser.rate_layer=1"),
     ],
 )
 def test_one_override_changes_training(tiny, net, override):
@@ -159,25 +152,5 @@ def test_what_cannot_be_built_is_named_by_its_key(tiny, form, override, message)
 
 
 def test_a_place_that_the_model_lacks_is_named(tiny):
-    with pytest.raises(OmegaConfBaseException, match=r"choices\.places\.input"):
+    with pytest.raises(OmegaConfBaseException, match=r"places\.input"):
         tiny("texture_net", "masks=dropout_with_input")
-
-
-def test_a_level_is_one_for_all_arms_or_given_by_arm():
-    assert [strength(level, "b", 1, 2, 3) for level in ("weak", "middle", "strong")] == [1, 2, 3]
-    assert strength({"a": "weak", "b": "strong"}, "b", 1, 2, 3) == 3
-    with pytest.raises(ValueError, match="arm must be one of a; got 'b'"):
-        strength({"a": "weak"}, "b", 1, 2, 3)
-    with pytest.raises(ValueError, match="level must be one of weak, middle, strong; got 'low'"):
-        strength("low", "b", 1, 2, 3)
-    assert lookup({0.5: 1}, 0.5, "p") == 1
-
-
-@pytest.mark.parametrize(("net", "arm"), [("texture_net", "backdrop"), ("all_conv", "dropblock")])
-def test_an_arm_has_a_strength_for_each_level(tiny, net, arm):
-    def ps(level: str) -> list[float]:
-        settings = tiny(net, f"arm={arm}", f"choices.level={level}")
-        return [mask["p"] for mask in settings["masks"].values()]
-
-    weak, strong = ps("weak"), ps("{backdrop: strong, dropblock: strong}")
-    assert all(a < b for a, b in zip(weak, strong, strict=True))

@@ -9,10 +9,10 @@ import torch
 from experiments import reproduce as module
 from experiments.collect import collect
 from experiments.identity import run_id
+from experiments.plan import Job, Place
 from experiments.reproduce import reproduce, with_data
 from experiments.run import run
 from experiments.run_store import RunStore
-from experiments.sweep import Job
 from experiments.tables import read
 
 LETTER = ("dataset=letter", "model.inputs=16")
@@ -32,7 +32,7 @@ def downloads(monkeypatch):
 
 
 def job(settings):
-    return Job(run_id(settings), ("tiny",), "tiny", settings)
+    return Job(run_id(settings), (Place("tiny"),), "tiny", settings)
 
 
 def folder(settings):
@@ -100,6 +100,8 @@ def preset(scored_settings, monkeypatch, tmp_path):
         monkeypatch.setattr(module, "preset_experiments", lambda name: ["tiny"])
         monkeypatch.setattr(module, "plan", lambda *_: [job(each) for each in settings])
         monkeypatch.setattr(module, "run_all", run_here)
+        declared = {"chapters": {}, "experiments": {"tiny": {}}}
+        monkeypatch.setattr(module, "declarations", lambda *_: declared)
         return tmp_path / "results"
 
     def run_here(jobs, runs, processes):

@@ -9,7 +9,7 @@ from experiments.rerun import rerun
 from experiments.run_store import RunStore
 from experiments.tables import run_row, write
 
-MASKS = ("arm=sample_masks",)
+MASKS = ("masks=samples",)
 
 
 @pytest.fixture

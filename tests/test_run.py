@@ -17,6 +17,7 @@ from experiments.loop import NonFiniteLoss
 from experiments.rerun import COSTS
 from experiments.run import run
 from experiments.run_store import RunStore
+from tests.conftest import BY_SAMPLES
 
 
 def store_of(settings) -> RunStore:
@@ -245,12 +246,9 @@ def test_a_run_on_scores_is_finished_and_the_same_bits_again(scored_settings, tm
     assert result["selected"]["validation"]["auc"] == best
 
 
-@pytest.mark.parametrize(
-    "arm", ["minibatch", "sample_masks", "stratified_masks", "stratified", "cross_entropy"]
-)
+@pytest.mark.parametrize("arm", BY_SAMPLES)
 def test_every_arm_on_scores_resumes_to_the_same_numbers(scored_settings, tmp_path, arm):
-    sized = [] if arm.endswith("masks") else ["batch_size=20"]
-    overrides = (f"arm={arm}", "system.checkpoint_seconds=0", *sized)
+    overrides = (*BY_SAMPLES[arm], "system.checkpoint_seconds=0")
     whole = scored_settings(*overrides, f"system.runs={tmp_path / 'whole'}")
     broken = scored_settings(*overrides)
     expected = run(whole)
@@ -258,19 +256,22 @@ def test_every_arm_on_scores_resumes_to_the_same_numbers(scored_settings, tmp_pa
         run(broken, interrupt_after(3))
     assert numbers(run(broken)) == numbers(expected)
     assert without_times(store_of(broken).metrics()) == without_times(store_of(whole).metrics())
-    assert ("skipped" in expected) is (arm != "cross_entropy")
-    if arm == "minibatch":
+    assert ("skipped" in expected) is (arm != "cross-entropy")
+    if arm == "minibatches":
         assert expected["skipped"] > 0
 
 
 def test_masks_of_samples_change_training_on_scores(scored_settings):
-    arms = ("full_batch", "sample_masks", "stratified_masks")
-    losses = [run(scored_settings(f"arm={arm}", "choices.p=0.98"))["train"]["loss"] for arm in arms]
-    assert len(set(losses)) == 3
+    kinds = {"full batch": [], "sample masks": ["masks.samples.p=0.98"]}
+    kinds["stratified masks"] = ["masks.stratified_samples.p=0.98"]
+    losses = {
+        run(scored_settings(*BY_SAMPLES[kind], *p))["train"]["loss"] for kind, p in kinds.items()
+    }
+    assert len(losses) == 3
 
 
 def test_a_run_learns_to_rank(scored_settings):
-    assert run(scored_settings("arm=full_batch"))["final"]["test"]["auc"] > 0.9
+    assert run(scored_settings("batch_size=null"))["final"]["test"]["auc"] > 0.9
 
 
 DIVERGES = ("optimizer=sgd", "optimizer.lr=1e38", "~optimizer.fused", "warmup=0")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from experiments.sweep import plan
+from experiments.plan import plan
 from experiments.tables import flatten
 from scripts.comparison import compare
 from scripts.costs import read_costs
@@ -114,7 +114,7 @@ def test_a_table_of_costs_without_a_column_is_refused(tmp_path):
 def test_an_arm_is_known_to_benchmarks_by_its_name_in_the_configuration(name):
     for job in plan([f"neighbours/{name}"]):
         comparison, arm = benchmark(f"neighbours/{name}", flatten(job.settings))
-        assert f"arm={arm}" in job.label.split(" ")
+        assert arm == job.places[0].kind
         width = f"/{job.settings['model']['widths'][0]}" if name == "mlp_letter" else ""
         assert comparison == f"neighbours/{name}{width}"
 

@@ -8,11 +8,12 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
+from experiments.arms import arm_runs, chosen_for, read_chosen
 from experiments.chosen import Unfinished, choose, chosen_text
 from experiments.identity import question_id, run_id
-from experiments.search import Range, arm_runs, configurations, read_chosen
-from experiments.sweep import Job, plan
-from experiments.train import CONF
+from experiments.plan import Job, Place, plan
+from experiments.schema import CONF
+from experiments.search import Range, combinations, configurations
 
 SPACE = {"lr": {"log": [1e-4, 1e-1]}, "warmup": {"uniform": [0, 0.5]}, "size": {"choice": [2, 4]}}
 
@@ -80,41 +81,54 @@ SEARCH = {"configurations": 3, "seeds": [7, 8], "space": {"epochs": {"choice": [
 
 
 def test_every_arm_tries_as_many_configurations_and_seeds_vary_slowest():
-    runs = arm_runs(config(arms=ARMS, search=SEARCH), {})
-    assert Counter(run.arm for run in runs) == {"plain": 6, "masked": 6}
-    assert [run.arm for run in runs[:4]] == ["plain", "masked", "plain", "masked"]
-    assert [run.overrides[-1] for run in runs] == ["seed=7"] * 6 + ["seed=8"] * 6
-    assert all((len(run.tried) == 2) == (run.arm == "masked") for run in runs)
+    runs = arm_runs(config(arms=ARMS, search=SEARCH))
+    assert Counter(run.name for run in runs) == {"plain": 6, "masked": 6}
+    assert [run.name for run in runs[:4]] == ["plain", "masked", "plain", "masked"]
+    assert [run.sets["seed"] for run in runs] == [7] * 6 + [8] * 6
+    assert all((len(run.tried) == 2) == (run.name == "masked") for run in runs)
     assert runs[0].tried == runs[6].tried
 
 
-def overrides(*given, **nodes):
-    return {run.arm: run.overrides for run in arm_runs(config(**nodes), *given)}
+def test_a_grid_tries_every_combination_of_choices():
+    space = {"lr": {"choice": [1, 2]}, "p": {"choice": [{"a": 3, "b": 4}, {"a": 5, "b": 6}]}}
+    assert combinations(space) == [
+        {"lr": lr, **p} for lr in (1, 2) for p in ({"a": 3, "b": 4}, {"a": 5, "b": 6})
+    ]
+    assert combinations({}) == [{}]
+    with pytest.raises(ValueError, match=r"search\.space\.lr must be a choice in a grid; got log"):
+        combinations({"lr": {"log": [1, 2]}})
 
 
-def test_arms_without_a_search_are_what_they_set_and_what_was_chosen():
-    assert overrides({}, arms=ARMS) == {"plain": ("masks=none",), "masked": ("masks=two_scale",)}
-    chosen = {"plain": {"epochs": 3}, "masked": {"epochs": 1, "masks.fine.p": 0.2}}
-    assert overrides(chosen, arms=ARMS) == {
-        "plain": ("masks=none", "epochs=3"),
-        "masked": ("masks=two_scale", "epochs=1", "masks.fine.p=0.2"),
-    }
-    assert overrides({}) == {"": ()}
+def test_an_arm_with_nothing_to_try_stands_once_in_a_grid():
+    arms = {"plain": {}, "masked": {"space": {"masks.fine.p": {"choice": [0.1, 0.2]}}}}
+    runs = arm_runs(config(arms=arms, search={"grid": True, "seeds": [7]}))
+    assert Counter(run.name for run in runs) == {"plain": 1, "masked": 2}
 
 
-def test_an_arm_for_which_nothing_was_chosen_is_refused():
-    with pytest.raises(ValueError, match="chosen: made has nothing for the arm 'masked'"):
-        arm_runs(config(arms=ARMS, chosen="made"), {"plain": {}})
+def test_an_arm_stands_once_for_every_combination_that_it_names():
+    arms = {"batches of {batch_size}": {"set": {"epochs": 3}, "each": {"batch_size": [4, 8]}}}
+    runs = arm_runs(config(arms=arms))
+    assert [run.sets for run in runs] == [{"epochs": 3, "batch_size": size} for size in (4, 8)]
+    assert {run.kind for run in runs} == {"batches"}
+    assert [run.name for run in arm_runs(config())] == [""]
+
+
+def test_what_was_chosen_is_found_by_arm_and_setting():
+    found = {"masks (equal passes)": {"p": 0.5}, "plain": {}}
+    assert chosen_for("masks", "1 % positive, equal passes", found) == {"p": 0.5}
+    assert chosen_for("plain", "equal passes", found) == {}
+    with pytest.raises(ValueError, match="nothing for the arm 'masks', equal updates"):
+        chosen_for("masks", "equal updates", found)
 
 
 def test_a_search_that_has_chosen_nothing_yet_is_named(tmp_path):
-    with pytest.raises(ValueError, match="chosen: auc/x has chosen nothing yet"):
+    with pytest.raises(ValueError, match="chosen_by: auc/x has chosen nothing yet"):
         read_chosen(tmp_path, "auc/x")
 
 
 def job(arm, tried, seed, metric="error"):
     settings = {"arm": arm, **tried, "seed": seed, "metric": metric}
-    return Job(run_id(settings), ("made",), "", settings, arm, tried)
+    return Job(run_id(settings), (Place("made", arm, tried=tried),), "", settings)
 
 
 def made(values, metric="error"):
@@ -132,19 +146,19 @@ TRIED = [{"lr": 0.1}, {"lr": 0.2}, {"lr": 0.3}]
 
 def test_the_best_median_is_chosen_not_the_best_mean():
     values = zip(["a"] * 3, TRIED, [[0.3, 0.3, 0.3], [0.1, 0.2, 0.9], [0.5, 0.5, 0.5]], strict=True)
-    found = choose(*made(values))["a"]
-    assert (found.configuration, found.median, found.edges) == ({"lr": 0.2}, 0.2, ())
+    found = choose("made", *made(values))["a"]
+    assert (found.configuration, found.value, found.edges) == ({"lr": 0.2}, 0.2, ())
 
 
 def test_higher_scores_are_better_and_edges_are_named():
     values = zip(["a"] * 3, TRIED, [[0.7], [0.8], [0.9]], strict=True)
-    found = choose(*made(values, "auc"))["a"]
-    assert (found.configuration, found.median, found.edges) == ({"lr": 0.3}, 0.9, ("lr",))
+    found = choose("made", *made(values, "auc"))["a"]
+    assert (found.configuration, found.value, found.edges) == ({"lr": 0.3}, 0.9, ("lr",))
 
 
 def test_what_was_chosen_can_be_read_again(tmp_path):
     values = [("full batch", {"optimizer.lr": 0.1, "epochs": 5}, [0.2, 0.4])]
-    text = chosen_text("auc/x", choose(*made(values)), "error", 2)
+    text = chosen_text("auc/x", choose("made", *made(values)), "error", 2)
     assert "over 2 seeds (auc/x)" in text
     path = tmp_path / "chosen" / "auc" / "x.yaml"
     path.parent.mkdir(parents=True)
@@ -156,20 +170,21 @@ def test_nothing_is_chosen_from_an_unfinished_search():
     jobs, rows = made([("a", TRIED[0], [0.1, 0.2])])
     rows.popitem()
     with pytest.raises(Unfinished, match="1 of 2 runs of made"):
-        choose(jobs, rows)
+        choose("made", jobs, rows)
 
 
 @pytest.mark.parametrize("given", [{}, {"arms": ARMS}])
 def test_a_search_without_arms_or_seeds_is_refused(given):
     with pytest.raises(ValueError, match=r"search needs arms, and search\.seeds"):
-        arm_runs(config(search={**SEARCH, "seeds": []} if given else SEARCH, **given), {})
+        arm_runs(config(search={**SEARCH, "seeds": []} if given else SEARCH, **given))
 
 
 def test_a_planned_search_has_a_run_of_each_and_says_its_arm():
     jobs = plan(["textures/original_search"])
     assert len({job.id for job in jobs}) == len(jobs) == 32
-    assert Counter(job.arm for job in jobs) == {"no masks": 16, "two-scale masks": 16}
-    assert all(bool(job.settings["masks"]) == (job.arm == "two-scale masks") for job in jobs)
+    arms = {job.id: job.places[0].arm for job in jobs}
+    assert Counter(arms.values()) == {"no masks": 16, "two-scale masks": 16}
+    assert all(bool(job.settings["masks"]) == (arms[job.id] != "no masks") for job in jobs)
     assert {job.settings["seed"] for job in jobs} == {100, 101}
     one = jobs[0].settings
     assert run_id(one) == jobs[0].id

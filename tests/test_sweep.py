@@ -14,9 +14,10 @@ from pathlib import Path
 import pytest
 
 from experiments.identity import run_id
+from experiments.plan import Job, Place, plan
 from experiments.rerun import find
 from experiments.run_store import RunStore
-from experiments.sweep import Job, plan, run_all
+from experiments.sweep import run_all
 from experiments.sweep_log import SweepLog, report_failures
 from experiments.tables import read
 from tests.conftest import TINY
@@ -43,7 +44,9 @@ def train(tmp_path, *overrides, multirun=False):
 
 def test_a_failed_job_leaves_its_traceback_and_the_others_go_on(settings, capsys):
     good, bad = settings(), settings("masks.fine.p=2")
-    jobs = [Job(run_id(each), ("tiny",), f"job {i}", each) for i, each in enumerate((bad, good))]
+    jobs = [
+        Job(run_id(each), (Place("tiny"),), f"job {i}", each) for i, each in enumerate((bad, good))
+    ]
     runs = Path(good["system"]["runs"])
     log = run_all(jobs, runs, processes=1)
     assert RunStore(runs, run_id(good)).result() is not None
@@ -63,11 +66,10 @@ def test_a_plan_lists_a_run_of_two_experiments_once():
 
 
 def test_a_run_that_several_values_of_a_sweep_share_is_planned_once():
-    jobs = plan(["auc/tuning_digits_updates"])
-    full = [job for job in jobs if job.settings["batch_size"] is None and not job.settings["masks"]]
-    asked = {(job.settings["seed"], job.settings["optimizer"]["lr"]) for job in full}
-    assert len(full) == len(asked)  # p plays no part
-    assert {job.experiments for job in jobs} == {("auc/tuning_digits_updates",)}
+    jobs = plan(["textures/laptop"], ["seed=0,0,1"])
+    assert [(job.settings["seed"], job.places[0].kind) for job in jobs] == [
+        (seed, kind) for seed in (0, 1) for kind in ("no masks", "two-scale masks")
+    ]
 
 
 def test_the_command_line_trains_one_run(tmp_path):

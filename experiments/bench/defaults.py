@@ -5,21 +5,21 @@ from collections.abc import Callable, Iterator
 from torch import nn
 
 from experiments.bench.memory import PEAK, peak_bytes
-from experiments.bench.steps import built, jobs, step_of
+from experiments.bench.steps import built, settings_of, step_of
 from experiments.bench.table import Row, Setting, noted, rows
 from experiments.bench.timing import alternating
 from experiments.identity import Settings
 
-RUNS = {"textures/laptop": "masks=two_scale", "auc/digits_updates": "arm=sample_masks"}
+RUNS = {"textures/laptop": "two-scale masks", "auc/digits_updates": "sample masks"}
 DEFAULTS = "defaults"
 Step = Callable[[], object]
 
 
 def measure(setting: Setting) -> Iterator[list[Row]]:
     """Compare the settings on a task with images and on one with a small net."""
-    for experiment, arm in RUNS.items():
+    for experiment, kind in RUNS.items():
         small = ("batch_size=4",) if setting.smoke else ()
-        settings = jobs(experiment, setting, arm, *small)[0].settings
+        settings = settings_of(experiment, kind, setting, *small)
         float32 = {**settings, "precision": "float32"}
         variants = {
             "float32, contiguous": step_of(

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from backdrop.placement import placed_layers
-from experiments.bench.steps import batch_of, built, jobs, step_of
+from experiments.bench.steps import batch_of, built, settings_of, step_of
 from experiments.bench.table import Row, Setting, rows
 from experiments.bench.timing import alternating
 from experiments.build import Parts
@@ -14,17 +14,17 @@ from experiments.identity import Settings
 from experiments.precision import autocast
 
 RUNS = {
-    "textures/laptop": ("masks=two_scale",),
-    "cifar/laptop": ("masks=fine_stage",),
-    "auc/digits_updates": ("arm=sample_masks",),
+    "textures/laptop": "two-scale masks",
+    "cifar/laptop": "fine",
+    "auc/digits_updates": "sample masks",
 }
 
 
 def measure(setting: Setting) -> Iterator[list[Row]]:
     """Compare, on each task of the paper, its masks alone with its step."""
-    for experiment, overrides in RUNS.items():
+    for experiment, kind in RUNS.items():
         small = ("batch_size=4",) if setting.smoke else ()
-        settings = jobs(experiment, setting, *overrides, *small)[0].settings
+        settings = settings_of(experiment, kind, setting, *small)
         parts = built(settings)
         variants = {"step": step_of(settings, parts), "masks alone": _masks(settings, parts)}
         times = alternating(variants, setting.seconds, setting.fewest, device=setting.device)

@@ -11,7 +11,7 @@ from experiments.bench.table import Setting
 from experiments.build import Parts, build
 from experiments.identity import Settings
 from experiments.loop import train_step
-from experiments.sweep import Job, plan
+from experiments.plan import Job, plan
 
 
 def jobs(experiment: str, setting: Setting, *overrides: str) -> list[Job]:
@@ -19,10 +19,11 @@ def jobs(experiment: str, setting: Setting, *overrides: str) -> list[Job]:
     return plan([experiment], ["seed=0", f"device={setting.device}", *overrides])
 
 
-def value_in(job: Job, key: str) -> str:
-    """Give what a run's label says of a key that its experiment sweeps over."""
-    (value,) = (w.partition("=")[2] for w in job.label.split() if w.startswith(f"{key}="))
-    return value
+def settings_of(experiment: str, kind: str, setting: Setting, *overrides: str) -> Settings:
+    """Give the settings of the first run of a kind of arm of an experiment."""
+    return next(
+        job.settings for job in jobs(experiment, setting, *overrides) if job.places[0].kind == kind
+    )
 
 
 def built(settings: Settings, channels_last: bool = True) -> Parts:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from experiments.bench.table import Row, Setting, rows
 from experiments.bench.timing import Times
-from experiments.sweep import Job, plan, run_all
+from experiments.plan import Job, plan
+from experiments.sweep import run_all
 
 RUNS, EPOCHS, ROUNDS = 4, 3, 3
 ONE = "1 process"
@@ -33,7 +34,7 @@ def measure(setting: Setting) -> Iterator[list[Row]]:
 
 
 def _seconds(jobs: list[Job], runs: Path, processes: int) -> float:
-    moved = [Job(job.id, job.experiments, job.label, _with_runs(job, runs)) for job in jobs]
+    moved = [Job(job.id, job.places, job.label, _with_runs(job, runs)) for job in jobs]
     begin = time.perf_counter()
     log = run_all(moved, runs, processes)
     seconds = time.perf_counter() - begin
