@@ -7,6 +7,7 @@ RESULTS ?= results
 PROCESSES ?=
 BENCH ?=
 SWEEP ?=
+TORCH ?=
 export DATA ?= data
 
 RUN = $(VENV)/bin/python -m
@@ -25,6 +26,7 @@ help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:[^#]*## /\t/' | expand -t 18
 	@echo
 	@echo "PRESET is smoke, laptop (default), extended, tuning or paper; DATA is the data folder (default: data)."
+	@echo "TORCH=cpu installs PyTorch's builds for processors, without the CUDA packages."
 
 reproduce-paper: $(INSTALLED)  ## train a preset, write tables, figures and report, compare with the committed ones
 	@$(call AND_REPORT,$(REPRODUCE))
@@ -82,9 +84,20 @@ clean:  ## remove environments and caches; results and data stay
 	rm -rf .venv .venv-figures .pytest_cache .hypothesis .mypy_cache .ruff_cache build dist ./*.egg-info
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
+# TORCH=cpu leaves the CUDA packages out, and takes the builds that PyTorch offers for processors.
+ifeq ($(TORCH),cpu)
+define INSTALL_LOCKED
+$(VENV)/bin/pip install --quiet --disable-pip-version-check uv
+grep -vE '^(cuda|nvidia|triton)' requirements.lock > $(VENV)/cpu.lock
+$(VENV)/bin/uv pip install --quiet --python $(VENV)/bin/python --torch-backend cpu --requirement $(VENV)/cpu.lock
+endef
+else
+INSTALL_LOCKED = $(VENV)/bin/pip install --quiet --disable-pip-version-check --requirement requirements.lock
+endif
+
 $(INSTALLED): requirements.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/pip install --quiet --disable-pip-version-check --requirement requirements.lock
+	$(INSTALL_LOCKED)
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check --no-deps --editable .
 	@touch $@
 
