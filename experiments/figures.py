@@ -1,6 +1,6 @@
 """The figures that an experiment's report may name; scripts/figures draws them."""
 
-PLAIN = ("learning_curves", "high_conductance")
+PLAIN = ("learning_curves", "gains", "high_conductance")
 WITH_KEYS = {
     "against": ("against", "lines", "panels"),
     "heat_map": ("heat_map",),

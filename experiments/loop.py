@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from backdrop.streams import stream_seed
@@ -68,12 +69,21 @@ def train(settings: Settings, parts: Parts, store: RunStore, report: Callable[[R
             store.save_checkpoint(_state(parts, epoch))
             saved = time.monotonic()
         report(row)
+    store.keep_outputs(*_of_items(settings, parts, splits["test"]))
     return {
         **summarise(store.metrics(), settings["metric"]),
         **measured(settings, parts, splits["validation"]),
         **({"backward": used} if used else {}),
         **memory.result(),
     }
+
+
+def _of_items(settings: Settings, parts: Parts, split: Split) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Give each item's score or predicted class, and its target."""
+    inputs, targets = split
+    outputs = predict(parts.model, inputs, partial(autocast, settings)).cpu()
+    kept = outputs if is_scores(outputs) else outputs.argmax(1).short()
+    return kept.numpy(), targets.cpu().short().numpy()
 
 
 def measured(settings: Settings, parts: Parts, split: Split) -> Row:

@@ -21,6 +21,8 @@ from experiments.collect import (
     rows_here,
 )
 from experiments.identity import question_id
+from experiments.item_outputs import collect_outputs
+from experiments.looks import pairs_asked
 from experiments.pictures import draw
 from experiments.plan import Job, plan, preset_experiments
 from experiments.report import declarations
@@ -42,7 +44,8 @@ def reproduce(preset: str, results: Path, processes: int | None, wanted: str = "
     experiments = preset_experiments(preset)
     keep_reference(folder, runs)
     here.unlink(missing_ok=True)  # if anything fails below, an older one is not taken for this
-    jobs = plan(experiments, [f"system.runs={runs}"])
+    pairs = pairs_asked(folder, experiments)
+    jobs = plan(experiments, [f"system.runs={runs}"], pairs)
     chosen = {"all": jobs, "lacking": _lacking(jobs, folder), "none": []}[wanted]
     possible = with_data(chosen, runs)
     status = report_failures(run_all(possible, runs, processes)) if possible else 0
@@ -50,6 +53,7 @@ def reproduce(preset: str, results: Path, processes: int | None, wanted: str = "
     write(pd.DataFrame(rows_here(planned, runs)), here)
     table = collect(planned, runs, folder)
     declare(table, jobs, declarations(experiments, jobs), folder)
+    collect_outputs(jobs, pairs, runs, folder)
     draw([job.settings for job in jobs], folder / "pictures", may_train=wanted != "none")
     if left_out := len(chosen) - len(possible):
         print(f"{left_out} runs were not made for want of data, as said above", file=sys.stderr)

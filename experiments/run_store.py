@@ -5,6 +5,7 @@ provenance.json   hardware, versions, commit
 metrics.jsonl     one line an epoch
 checkpoint.pt     model and optimizer after some epoch; gone when the run is finished
 failure.txt       the traceback, if the run failed
+outputs.npz       outputs and targets of the test set's items, after the last epoch
 result.json       final numbers; appears last, so its presence means that the run is finished
 """
 
@@ -17,8 +18,10 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from filelock import FileLock
+from numpy.typing import NDArray
 from omegaconf import OmegaConf
 
 Row = dict[str, Any]
@@ -91,6 +94,20 @@ class RunStore:
         lines = "".join(json.dumps(row) + "\n" for row in kept)
         write_atomically(self.path / "metrics.jsonl", lines.encode())
         return state
+
+    def keep_outputs(self, outputs: NDArray[Any], targets: NDArray[Any]) -> None:
+        """Write what the trained model gives for each item of the test set, and its target."""
+        buffer = BytesIO()
+        np.savez_compressed(buffer, outputs=outputs, targets=targets)
+        write_atomically(self.path / "outputs.npz", buffer.getvalue())
+
+    def outputs(self) -> dict[str, NDArray[Any]] | None:
+        """Give what :meth:`keep_outputs` wrote, by name, if it did."""
+        path = self.path / "outputs.npz"
+        if not path.exists():
+            return None
+        with np.load(path, allow_pickle=False) as found:
+            return dict(found)
 
     def finish(self, result: Row) -> None:
         """Write the result, then drop the checkpoint."""

@@ -99,6 +99,7 @@ def preset(scored_settings, monkeypatch, tmp_path):
     def made(*settings):
         monkeypatch.setattr(module, "preset_experiments", lambda name: ["tiny"])
         monkeypatch.setattr(module, "plan", lambda *_: [job(each) for each in settings])
+        monkeypatch.setattr(module, "pairs_asked", lambda *_: {})
         monkeypatch.setattr(module, "run_all", run_here)
         declared = {"chapters": {}, "experiments": {"tiny": {}}}
         monkeypatch.setattr(module, "declarations", lambda *_: declared)

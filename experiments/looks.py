@@ -1,0 +1,37 @@
+"""How many pairs of each primary comparison have been asked for: as many as its next look has.
+
+A comparison that declares ``report.looks`` is decided while it runs. results/<preset>/looks.json
+holds the pairs up to which it has been asked for; ``python -m scripts.decide`` raises them.
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from hydra import compose, initialize_config_dir
+
+from experiments.schema import CONF
+
+FILE = "looks.json"
+
+
+def pairs_asked(folder: Path, experiments: Sequence[str]) -> dict[str, int]:
+    """Give the pairs of each experiment that has looks: those of its first look at the least.
+
+    Args:
+        folder: of the preset's tables.
+        experiments: of the preset.
+
+    Raises:
+        ValueError: a number that is no look of its experiment, named with the file.
+    """
+    path = folder / FILE
+    asked = json.loads(path.read_text()) if path.exists() else {}
+    with initialize_config_dir(CONF, version_base="1.3"):
+        configs = {name: compose("train", [f"experiment={name}"]) for name in experiments}
+    looks = {name: list(c.report.looks) for name, c in configs.items() if c.report.looks}
+    for name, pairs in asked.items():
+        if pairs not in looks.get(name, ()):
+            known = ", ".join(map(str, looks.get(name, ()))) or "none"
+            raise ValueError(f"{path}: {name} must be one of its looks, {known}; got {pairs}")
+    return {name: asked.get(name, each[0]) for name, each in looks.items()}
