@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from omegaconf import OmegaConf
 
-from experiments.identity import Settings, question_id
+from experiments.checksums import Damaged, write_checked
+from experiments.identity import NEUTRAL, Settings, question_id, run_id
 from experiments.plan import Job
-from experiments.run_store import Row, RunStore, write_atomically
+from experiments.run_store import Row, RunStore
 from experiments.sweep_log import SweepLog
 from experiments.tables import curve_rows, read, run_row, settings_of, write
 
@@ -79,7 +79,7 @@ def declare(
     ]
     write(pd.DataFrame(rows), folder / "arms.csv")
     text = json.dumps(declared, indent=1, ensure_ascii=False)
-    write_atomically(folder / "experiments.json", f"{text}\n".encode())
+    write_checked(folder / "experiments.json", f"{text}\n".encode())
 
 
 def rows_here(planned: Sequence[Planned], runs: Path) -> list[Row]:
@@ -157,14 +157,33 @@ def keep_reference(folder: Path, runs: Path) -> Path:
 
 
 def swept_runs(log: SweepLog) -> list[Planned]:
-    """List the runs of a sweep by its log."""
+    """List the runs of a sweep by its log.
+
+    Raises:
+        ValueError: a configuration that is not that of its run, with the file.
+    """
     runs = log.path.parent.parent
     ids = dict.fromkeys(line["id"] for line in log.lines()[1:])
     return [
-        (id, ["sweep"], OmegaConf.to_container(OmegaConf.load(runs / id / "config.yaml")))  # type: ignore[misc]
+        (id, ["sweep"], settings)
         for id in ids
-        if (runs / id / "config.yaml").exists()
+        if (settings := _settings_here(RunStore(runs, id))) is not None
     ]
+
+
+def _settings_here(store: RunStore) -> Settings | None:
+    settings = store.settings()
+    if settings is not None and _id_of(settings) != store.id:
+        path = store.path / "config.yaml"
+        raise Damaged(
+            f"{path} is damaged (it hashes to another run); "
+            f"delete its folder to compute the run again: {store.path}"
+        )
+    return settings
+
+
+def _id_of(settings: Settings) -> str:
+    return run_id({**NEUTRAL, **settings})
 
 
 def main() -> None:

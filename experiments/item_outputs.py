@@ -11,8 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
+from experiments.checksums import read_checked, write_checked
 from experiments.plan import Job
-from experiments.run_store import RunStore, write_atomically
+from experiments.run_store import RunStore
 
 FILE = "outputs.npz"
 
@@ -29,7 +30,8 @@ def collect_outputs(
         folder: of the preset's tables.
     """
     path = folder / FILE
-    kept = dict(np.load(path, allow_pickle=False)) if path.exists() else {}
+    content = read_checked(path)
+    kept = dict(np.load(BytesIO(content), allow_pickle=False)) if content else {}
     for job in jobs:
         found = RunStore(runs, job.id).outputs() if {*job.experiments} & {*primaries} else None
         if found and RunStore(runs, job.id).result():
@@ -39,4 +41,4 @@ def collect_outputs(
     if kept:
         buffer = BytesIO()
         np.savez_compressed(buffer, **dict(sorted(kept.items())))
-        write_atomically(path, buffer.getvalue())
+        write_checked(path, buffer.getvalue())

@@ -17,9 +17,10 @@ from backdrop.models import TextureNet
 from backdrop.streams import stream_seed
 from backdrop.survivors import active_masks
 from experiments.build import Parts, build, construct
+from experiments.checksums import write_atomically
 from experiments.identity import Settings, run_id
 from experiments.loop import train
-from experiments.run_store import RunStore, write_atomically
+from experiments.run_store import RunStore
 
 Arrays = Mapping[str, Any]
 P_FINE, P_COARSE = 0.85, 0.95  # of the authors' demonstration

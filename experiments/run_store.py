@@ -3,15 +3,17 @@
 config.yaml       the resolved configuration
 provenance.json   hardware, versions, commit
 metrics.jsonl     one line an epoch
-checkpoint.pt     model and optimizer after some epoch; gone when the run is finished
+checkpoint.pt     model and optimizer after some epoch, with sums of itself and of the metrics up to
+                  it; gone when the run is finished
 failure.txt       the traceback, if the run failed
 outputs.npz       outputs and targets of the test set's items, after the last epoch
+SHA256SUMS        of the files of a finished run, checked whenever one is read
 result.json       final numbers; appears last, so its presence means that the run is finished
 """
 
 import json
-import os
 import pickle
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO
@@ -24,95 +26,126 @@ from filelock import FileLock
 from numpy.typing import NDArray
 from omegaconf import OmegaConf
 
+from experiments.checksums import (
+    NAME,
+    digest,
+    read_checked,
+    sealed,
+    sums_of,
+    unsealed,
+    with_path,
+    write_atomically,
+    write_sums,
+)
+from experiments.checksums import Damaged as Damaged
+
 Row = dict[str, Any]
+RESULT, METRICS, CHECKPOINT = "result.json", "metrics.jsonl", "checkpoint.pt"
+OUTPUTS = "outputs.npz"
 
 
 class RunStore:
     """Reads and writes the directory of the run ``id`` under ``root``."""
 
     def __init__(self, root: Path, id: str) -> None:
-        self.path = root / id
+        self.path, self.id = root / id, id
+        self._provenance: Row = {}
 
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Hold the run for this process; wait while another holds it.
 
-        The lock belongs to an open file, so the system frees it when its holder dies.
+        The lock belongs to an open file, so the system frees it when its holder dies. What a dead
+        holder was writing is removed.
         """
         self.path.mkdir(parents=True, exist_ok=True)
         with FileLock(self.path / "lock"):
+            for left in self.path.glob("*.tmp"):
+                left.unlink(missing_ok=True)
             yield
 
     def start(self, settings: Row, provenance: Row) -> None:
-        """Write what is known before the first step, and forget an earlier failure.
-
-        Where a run goes on from a checkpoint made elsewhere, what differed there is kept as
-        ``resumed_from``.
-        """
-        before = self.provenance() if (self.path / "checkpoint.pt").exists() else None
-        other = {k: v for k, v in (before or {}).items() if provenance.get(k) != v}
-        if other:
-            provenance = {**provenance, "resumed_from": other}
+        """Write what is known before the first step, and forget an earlier failure."""
+        (self.path / NAME).unlink(missing_ok=True)  # of a run that died while it was finished
         write_atomically(self.path / "config.yaml", OmegaConf.to_yaml(settings).encode())
-        write_atomically(self.path / "provenance.json", _json(provenance))
+        self._say_provenance(provenance)
         (self.path / "failure.txt").unlink(missing_ok=True)
 
     def append(self, row: Row) -> None:
         """Add the line of one epoch to the metrics."""
-        with (self.path / "metrics.jsonl").open("a") as file:
-            file.write(json.dumps(row) + "\n")
+        path = self.path / METRICS
+        try:
+            with path.open("a") as file:
+                file.write(json.dumps(row) + "\n")
+        except OSError as error:
+            raise with_path(error, path) from error
 
     def metrics(self) -> list[Row]:
         """Give the complete lines of the metrics; a line cut short by a crash is left out.
 
         Raises:
-            ValueError: a damaged line, with the file.
+            ValueError: a damaged line or, of a finished run, file; with its path.
         """
-        path = self.path / "metrics.jsonl"
-        lines = path.read_text().split("\n")[:-1] if path.exists() else []
-        return [_parsed(line, path) for line in lines]
+        path = self.path / METRICS
+        return [self._parsed(line, path) for line in self._lines()]
 
     def save_checkpoint(self, state: Row) -> None:
         """Replace the checkpoint."""
+        known = {
+            "run": self.id,
+            "metrics": _sum(self._lines()[: state["epoch"]]),
+            "provenance": self._provenance,
+        }
         buffer = BytesIO()
-        torch.save(state, buffer)
-        write_atomically(self.path / "checkpoint.pt", buffer.getvalue())
+        torch.save({**state, **known}, buffer)
+        write_atomically(self.path / CHECKPOINT, sealed(buffer.getvalue()))
 
     def resume(self, device: str) -> Row | None:
         """Give the last checkpoint, if any, and cut the metrics back to its epoch.
 
-        A checkpoint that is damaged, or whose metrics are not all there, is not used.
+        A checkpoint that is damaged, or whose metrics are not those it was made with, is not used,
+        and this is said. Where it was made elsewhere, what differed there is kept in the run's
+        provenance as ``resumed_from``.
         """
-        path = self.path / "checkpoint.pt"
-        state = _load(path, device) if path.exists() else None
-        try:
-            kept = [row for row in self.metrics() if state and row["epoch"] <= state["epoch"]]
-        except ValueError:
-            kept = []
-        if state and [row["epoch"] for row in kept] != list(range(1, state["epoch"] + 1)):
-            state, kept = None, []
-        lines = "".join(json.dumps(row) + "\n" for row in kept)
-        write_atomically(self.path / "metrics.jsonl", lines.encode())
+        path = self.path / CHECKPOINT
+        state = self._load(path, device) if path.exists() else None
+        if path.exists() and state is None:
+            print(
+                f"{path}: it or the metrics beside it are damaged; the run starts again",
+                file=sys.stderr,
+            )
+        kept = self._lines()[: state["epoch"]] if state else []
+        write_atomically(self.path / METRICS, b"".join(line + b"\n" for line in kept))
+        before = state.pop("provenance") if state else {}
+        other = {k: v for k, v in before.items() if self._provenance.get(k) != v}
+        if other:
+            self._say_provenance({**self._provenance, "resumed_from": other})
         return state
 
     def keep_outputs(self, outputs: NDArray[Any], targets: NDArray[Any]) -> None:
         """Write what the trained model gives for each item of the test set, and its target."""
         buffer = BytesIO()
         np.savez_compressed(buffer, outputs=outputs, targets=targets)
-        write_atomically(self.path / "outputs.npz", buffer.getvalue())
+        write_atomically(self.path / OUTPUTS, buffer.getvalue())
 
     def outputs(self) -> dict[str, NDArray[Any]] | None:
-        """Give what :meth:`keep_outputs` wrote, by name, if it did."""
-        path = self.path / "outputs.npz"
+        """Give what :meth:`keep_outputs` wrote, by name, if it did.
+
+        Raises:
+            ValueError: of a finished run, a damaged file, with its path.
+        """
+        path = self.path / OUTPUTS
         if not path.exists():
             return None
-        with np.load(path, allow_pickle=False) as found:
-            return dict(found)
+        return dict(np.load(BytesIO(self._checked(path)), allow_pickle=False))
 
     def finish(self, result: Row) -> None:
-        """Write the result, then drop the checkpoint."""
-        write_atomically(self.path / "result.json", _json(result))
-        (self.path / "checkpoint.pt").unlink(missing_ok=True)
+        """Write the sums of all files, the result last of these, then drop the checkpoint."""
+        content = _json({"run": self.id, **result})
+        sums = sums_of(self.path) | {RESULT: (digest(content),)}
+        write_sums(self.path, sums)
+        write_atomically(self.path / RESULT, content)
+        (self.path / CHECKPOINT).unlink(missing_ok=True)
 
     def fail(self, traceback: str) -> None:
         """Mark the run as failed; its last line names the error."""
@@ -120,8 +153,32 @@ class RunStore:
         write_atomically(self.path / "failure.txt", traceback.encode())
 
     def result(self) -> Row | None:
-        """Give the result of a finished run, else None."""
-        return self._read("result.json")
+        """Give the result of a finished run, else None.
+
+        Raises:
+            ValueError: a damaged result, or that of another configuration, with the file.
+        """
+        result = self._read(RESULT)
+        if result and result.pop("run", self.id) != self.id:
+            raise Damaged(f"{self.path / RESULT} is damaged (of another run); {self._way_out}")
+        return result
+
+    def settings(self) -> Row | None:
+        """Give the configuration of a run that was started, else None.
+
+        Raises:
+            ValueError: of a finished run, a damaged file, with its path.
+        """
+        path = self.path / "config.yaml"
+        if not path.exists():
+            return None
+        try:
+            found = OmegaConf.to_container(OmegaConf.create(self._checked(path).decode()))
+        except Damaged:
+            raise
+        except Exception as error:  # YAML has many
+            raise Damaged(f"{path} is damaged; {self._way_out}") from error
+        return dict(found)  # type: ignore[arg-type]
 
     def provenance(self) -> Row | None:
         """Give the provenance of a run that was started, else None."""
@@ -130,39 +187,54 @@ class RunStore:
     def failure(self) -> str | None:
         """Give the last line of a failed run's traceback, else None."""
         path = self.path / "failure.txt"
-        return path.read_text().strip().splitlines()[-1] if path.exists() else None
+        if not path.exists():
+            return None
+        return (path.read_text(errors="replace").strip().splitlines() or ["unknown"])[-1]
+
+    @property
+    def _way_out(self) -> str:
+        return f"delete its folder to compute the run again: {self.path}"
+
+    def _say_provenance(self, provenance: Row) -> None:
+        self._provenance = provenance
+        write_atomically(self.path / "provenance.json", _json(provenance))
+
+    def _lines(self) -> list[bytes]:
+        path = self.path / METRICS
+        return self._checked(path).split(b"\n")[:-1]
+
+    def _checked(self, path: Path) -> bytes:
+        """Read a file, that of a finished run against its sum, if it was made with one."""
+        if (self.path / RESULT).exists():
+            return read_checked(path, self._way_out) or b""
+        return path.read_bytes() if path.exists() else b""
 
     def _read(self, name: str) -> Row | None:
         path = self.path / name
-        return _parsed(path.read_text(), path) if path.exists() else None
+        return self._parsed(self._checked(path), path) if path.exists() else None
+
+    def _load(self, path: Path, device: str) -> Row | None:
+        content = unsealed(path.read_bytes())
+        if content is None:
+            return None
+        try:
+            state: Row = torch.load(BytesIO(content), map_location=device, weights_only=True)
+        except (OSError, EOFError, RuntimeError, pickle.UnpicklingError, ValueError):
+            return None
+        lines = self._lines()[: state["epoch"]]
+        ours = (state.pop("run"), state.pop("metrics")) == (self.id, _sum(lines))
+        return state if ours and len(lines) == state["epoch"] else None
+
+    def _parsed(self, text: bytes, path: Path) -> Row:
+        try:
+            row: Row = json.loads(text.decode())
+        except ValueError as error:
+            raise Damaged(f"{path} is damaged ({error}); {self._way_out}") from error
+        return row
 
 
-def _load(path: Path, device: str) -> Row | None:
-    try:
-        state: Row = torch.load(path, map_location=device, weights_only=True)
-    except (OSError, EOFError, RuntimeError, pickle.UnpicklingError, ValueError):
-        return None
-    return state
-
-
-def _parsed(text: str, path: Path) -> Row:
-    try:
-        row: Row = json.loads(text)
-    except ValueError as error:
-        raise ValueError(
-            f"{path} is damaged ({error}); delete its folder to compute the run again"
-        ) from error
-    return row
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file so that it is seen whole or not at all, also after a crash."""
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    with temporary.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
+def _sum(lines: list[bytes]) -> str:
+    return digest(b"\n".join(lines))
 
 
 def _json(value: Row) -> bytes:

@@ -3,13 +3,15 @@
 import json
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from experiments.checksums import Damaged, read_checked, write_checked
 from experiments.identity import NEUTRAL, Settings, identity
-from experiments.run_store import Row, RunStore, write_atomically
+from experiments.run_store import Row, RunStore
 
 CONFIG = "config."
 TEXT = ("id", "experiments", "status", "error")
@@ -86,10 +88,19 @@ def read(path: Path) -> pd.DataFrame:
     """Read a table of runs or curves; give an empty one where there is none.
 
     Configuration (JSON) and provenance stay text; numbers are read exactly as they were written.
+
+    Raises:
+        ValueError: a damaged table, with its path.
     """
-    if not path.exists():
+    content = read_checked(path)
+    if content is None:
         return pd.DataFrame({"id": pd.Series(dtype=str)})
-    table = pd.read_csv(path, dtype=str, keep_default_na=False, na_values=[""])
+    try:
+        table = pd.read_csv(BytesIO(content), dtype=str, keep_default_na=False, na_values=[""])
+        _check(table)
+    except ValueError as error:
+        reason = " ".join(str(error).split())
+        raise Damaged(f"{path} is damaged ({reason}); take it from git again") from error
     text = (CONFIG, "provenance.")
     numbers = [name for name in table if name not in TEXT and not name.startswith(text)]
     for name in numbers:
@@ -98,7 +109,18 @@ def read(path: Path) -> pd.DataFrame:
     return table
 
 
+def _check(table: pd.DataFrame) -> None:
+    if not isinstance(table.index, pd.RangeIndex):
+        raise ValueError("rows have more cells than there are columns")
+    if "id" not in table:
+        raise ValueError("it has no column id")
+    for name in table:
+        if name.startswith(CONFIG):
+            for cell in table[name].dropna().unique():
+                json.loads(cell)
+
+
 def write(table: pd.DataFrame, path: Path) -> None:
-    """Write a table, whole or not at all."""
+    """Write a table with its sum, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, table.to_csv(index=False).encode())
+    write_checked(path, table.to_csv(index=False).encode())

@@ -7,12 +7,14 @@ REPORT.md beside them, the same bytes each time in one environment.
 """
 
 import argparse
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
+from experiments.checksums import NAME, read_sums
 from scripts import style
 from scripts.chapters import CHAPTERS, compare_sections, undeclared_sections
 from scripts.claims import answer
@@ -82,7 +84,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else None)
     parser.add_argument("presets", nargs="+", type=Path, help="folders such as results/laptop")
     for preset in parser.parse_args(arguments).presets:
-        write_report(preset)
+        if not read_sums(preset):
+            print(f"{preset} has no {NAME} yet: its tables cannot be checked", file=sys.stderr)
+        try:
+            write_report(preset)
+        except ValueError as error:
+            parser.error(str(error))
         print(f"wrote {preset / 'REPORT.md'}")
 
 

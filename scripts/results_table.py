@@ -4,10 +4,13 @@ import json
 import math
 from collections.abc import Iterable
 from enum import Enum
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+
+from experiments.checksums import read_checked
 
 CONFIG = "config."
 RESULTS = ("final.", "selected.", "train.", "measured.")
@@ -42,9 +45,10 @@ def read_runs(path: Path) -> pd.DataFrame:
     ``hardware`` is added: runs may be paired only where it is equal.
 
     Raises:
-        ValueError: if a required column is missing, an id stands twice or a cell is not JSON.
+        ValueError: if the table is damaged, a required column is missing, an id stands twice or a
+            cell is not JSON.
     """
-    table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    table = _read(path, str, keep_default_na=False)
     absent = [column for column in _REQUIRED if column not in table]
     if absent:
         raise ValueError(f"{path} lacks the columns {', '.join(absent)}")
@@ -58,10 +62,20 @@ def read_runs(path: Path) -> pd.DataFrame:
 
 def read_curves(path: Path) -> pd.DataFrame:
     """Read curves.csv: one row a run and epoch; epochs without evaluation hold NaN there."""
-    curves = pd.read_csv(path, dtype={"id": str})
+    curves = _read(path, {"id": str})
     if "epoch" not in curves:
         return pd.DataFrame({"id": [], "epoch": []})
     return curves.sort_values(["id", "epoch"], ignore_index=True)
+
+
+def _read(path: Path, dtype: Any, **options: Any) -> pd.DataFrame:
+    content = read_checked(path)
+    if content is None:
+        raise ValueError(f"there is no {path}")
+    try:
+        return pd.read_csv(BytesIO(content), dtype=dtype, **options)
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged ({error}); take it from git again") from error
 
 
 def experiments_in(runs: pd.DataFrame) -> list[str]:

@@ -45,6 +45,7 @@ def make(monkeypatch, tmp_path, capsys):
         return status or compared, capsys.readouterr().out
 
     monkeypatch.setattr(module, "preset_experiments", lambda name: ["tiny"])
+    monkeypatch.setattr(module, "pairs_asked", lambda *_: {})
     monkeypatch.setattr(module, "run_all", run_here)
     declared = {"chapters": {}, "experiments": {"tiny": {}}}
     monkeypatch.setattr(module, "declarations", lambda *_: declared)

@@ -19,7 +19,7 @@ from experiments.rerun import find
 from experiments.run_store import RunStore
 from experiments.sweep import run_all
 from experiments.sweep_log import SweepLog, report_failures
-from experiments.tables import read
+from experiments.tables import read, write
 from tests.conftest import TINY
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -208,7 +208,7 @@ def test_workers_end_with_the_process_that_started_them(launcher, how, smoke, tm
 def test_complete_computes_only_what_the_table_lacks(smoke, tmp_path):
     table = read(smoke / "smoke/runs.csv")
     shutil.copytree(smoke / "smoke/pictures", tmp_path / "smoke/pictures")
-    table.iloc[:3].to_csv(tmp_path / "smoke/runs.csv", index=False)
+    write(table.iloc[:3], tmp_path / "smoke/runs.csv")
     words = ("experiments.reproduce", "smoke", "--complete", "--results", str(tmp_path))
     done = python(*words, DATA=str(smoke / "data"))
     assert "1 runs, 1 of them to compute" in done.stdout

@@ -8,7 +8,7 @@ from experiments.collect import collect, keep_reference
 from experiments.identity import run_id
 from experiments.run import run
 from experiments.run_store import RunStore
-from experiments.tables import flatten, read, settings_of, unflatten
+from experiments.tables import flatten, read, settings_of, unflatten, write
 
 
 def planned(*configurations, experiment="textures/tiny"):
@@ -66,7 +66,7 @@ def test_collecting_replaces_rows_of_finished_runs_and_keeps_all_others(settings
     collect(planned(here, elsewhere, old), runs_of(here), folder)
     table = read(folder / "runs.csv")
     table["final.test.error"] = 9.0
-    table.to_csv(folder / "runs.csv", index=False)
+    write(table, folder / "runs.csv")
     for each in (elsewhere, old):
         (RunStore(runs_of(each), run_id(each)).path / "result.json").unlink()
     collect(planned(here, elsewhere), runs_of(here), folder)
@@ -120,3 +120,13 @@ def test_cells_are_json(settings, tmp_path):
     table = pd.read_csv(tmp_path / "tiny/runs.csv", dtype=str)
     assert json.loads(table["config.dataset.lengths"][0]) == [[2.375, 2.75], [20.0, 35.0]]
     assert json.loads(table["config.masks.fine.p"][0]) == tiny["masks"]["fine"]["p"]
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"\xff\xfe\x00", b"id,a\nx,1,2,3\n", b"a\n1\n", b"id,config.seed\nx,{\n"]
+)
+def test_a_damaged_table_is_named(tmp_path, content):
+    path = tmp_path / "runs.csv"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=rf"^{path} is damaged .*take it from git again$"):
+        read(path)
