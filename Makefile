@@ -5,6 +5,7 @@ PYTHON ?= python3
 VENV ?= .venv
 RESULTS ?= results
 PROCESSES ?=
+UNCOMMITTED ?=
 BENCH ?=
 SWEEP ?=
 TORCH ?=
@@ -12,7 +13,8 @@ export DATA ?= data
 
 RUN = $(VENV)/bin/python -m
 INSTALLED = $(VENV)/.installed
-REPRODUCE = $(RUN) experiments.reproduce $(PRESET) --results $(RESULTS) $(if $(PROCESSES),--processes $(PROCESSES))
+REPRODUCE = $(RUN) experiments.reproduce $(PRESET) --results "$(RESULTS)" \
+	$(if $(PROCESSES),--processes $(PROCESSES)) $(if $(UNCOMMITTED),--uncommitted)
 
 # Figures need no torch: take the full environment if it is there, else a small one.
 DRAW_VENV = $(if $(wildcard $(INSTALLED)),$(VENV),.venv-figures)
@@ -39,25 +41,25 @@ collect: $(INSTALLED)  ## compute nothing; collect and report the finished runs 
 
 define AND_REPORT
 status=0; $(1) || status=$$?; \
-if [ -e $(RESULTS)/$(PRESET)/runs.csv ]; then { $(RUN) scripts.report $(RESULTS)/$(PRESET) && \
-$(RUN) scripts.agreement $(RESULTS)/runs/reference/$(PRESET).csv $(RESULTS)/runs/here/$(PRESET).csv $(2); \
+if [ -e "$(RESULTS)/$(PRESET)/runs.csv" ]; then { $(RUN) scripts.report "$(RESULTS)/$(PRESET)" && \
+$(RUN) scripts.agreement "$(RESULTS)/runs/reference/$(PRESET).csv" "$(RESULTS)/runs/here/$(PRESET).csv" $(2); \
 } || status=1; fi; exit $$status
 endef
 
 rerun: $(INSTALLED)  ## run the row ID=… of a committed table again and compare
-	@$(RUN) experiments.rerun $(ID) --results $(RESULTS)
+	@$(RUN) experiments.rerun $(ID) --results "$(RESULTS)"
 
 figures: $(DRAW_INSTALLED)  ## make every table, figure and report again from committed files
-	@for table in $(RESULTS)/*/runs.csv; do $(DRAW) scripts.report "$$(dirname "$$table")" || exit 1; done
-	@$(DRAW) scripts.summary --results $(RESULTS)
-	@$(DRAW) scripts.bench --results $(RESULTS)
+	@for table in "$(RESULTS)"/*/runs.csv; do $(DRAW) scripts.report "$$(dirname "$$table")" || exit 1; done
+	@$(DRAW) scripts.summary --results "$(RESULTS)"
+	@$(DRAW) scripts.bench --results "$(RESULTS)"
 
 bench: $(INSTALLED)  ## measure what steps cost, or only BENCH="survivors auc_loss"; tables in results/bench/
-	@status=0; $(RUN) experiments.bench $(BENCH) --results $(RESULTS) || status=$$?; \
-	$(RUN) scripts.bench --results $(RESULTS) || status=1; exit $$status
+	@status=0; $(RUN) experiments.bench $(BENCH) --results "$(RESULTS)" || status=$$?; \
+	$(RUN) scripts.bench --results "$(RESULTS)" || status=1; exit $$status
 
 sweep-figure: $(INSTALLED)  ## collect the last sweep of your own and draw error, AUC or F1 against p
-	@folder=$$($(RUN) experiments.collect --runs $(RESULTS)/runs) && $(RUN) scripts.sweep $$folder $(SWEEP)
+	@folder=$$($(RUN) experiments.collect --runs "$(RESULTS)/runs") && $(RUN) scripts.sweep "$$folder" $(SWEEP)
 
 test: $(INSTALLED)  ## run the tests
 	$(RUN) pytest

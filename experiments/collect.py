@@ -9,6 +9,7 @@ import argparse
 import json
 import shutil
 import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,23 +17,28 @@ from typing import Any
 import pandas as pd
 
 from experiments.checksums import Damaged, write_checked
+from experiments.code import is_committed_place, is_uncommitted
 from experiments.identity import NEUTRAL, Settings, question_id, run_id
 from experiments.plan import Job
 from experiments.run_store import Row, RunStore
 from experiments.sweep_log import SweepLog
-from experiments.tables import curve_rows, read, run_row, settings_of, write
+from experiments.tables import CONFIG, TEXT, curve_rows, read, run_row, settings_of, write
 
 Planned = tuple[str, Sequence[str], Settings]  # id, experiments, configuration
 
 
-def collect(planned: Sequence[Planned], runs: Path, folder: Path) -> pd.DataFrame:
+def collect(
+    planned: Sequence[Planned], runs: Path, folder: Path, uncommitted: bool = False
+) -> pd.DataFrame:
     """Merge the runs that are planned into runs.csv and curves.csv under ``folder``.
 
     A run that is finished here replaces its row. Every other finished row stays: as it is if the
     run is planned, also where a machine decided device or precision otherwise; without an
     experiment if it no longer is, so that it enters no table. A planned run that is nowhere
-    finished is a row whose status says so.
+    finished is a row whose status says so; so is, where the table may be committed and they are not
+    asked for, one that was made with ``uncommitted`` code.
     """
+    refused = not uncommitted and is_committed_place(folder)
     order = {question_id(settings): place for place, (_, _, settings) in enumerate(planned)}
     old_runs, old_curves = finished_rows(folder), read(folder / "curves.csv")
     asked = questions(old_runs)
@@ -40,7 +46,10 @@ def collect(planned: Sequence[Planned], runs: Path, folder: Path) -> pd.DataFram
     old_runs["experiments"] = [names[order[q]] if q in order else "" for q in asked]
     rows: list[Row] = []
     curves: list[Row] = []
-    for row, (id, _, settings) in zip(rows_here(planned, runs), planned, strict=True):
+    here = rows_here(planned, runs)
+    if refused:
+        here = _of_committed_code(here)
+    for row, (id, _, settings) in zip(here, planned, strict=True):
         if row["status"] == "finished":
             curves += curve_rows(id, RunStore(runs, id))
         elif question_id(settings) in asked:
@@ -88,6 +97,23 @@ def rows_here(planned: Sequence[Planned], runs: Path) -> list[Row]:
         _with_text(run_row(id, experiments, settings, RunStore(runs, id)))
         for id, experiments, settings in planned
     ]
+
+
+def _of_committed_code(rows: Sequence[Row]) -> list[Row]:
+    """Take the results from rows of finished runs whose code was not committed, and say so."""
+    dirty = [is_uncommitted(row.get("provenance.commit", "")) for row in rows]
+    if any(dirty):
+        print(
+            f"{sum(dirty)} runs were made with uncommitted code and do not enter the table: commit "
+            "it and make them again, or give --uncommitted",
+            file=sys.stderr,
+        )
+    empty = {"status": "missing", "error": "it was made here with uncommitted code"}
+    return [_asked(row) | empty if out else row for row, out in zip(rows, dirty, strict=True)]
+
+
+def _asked(row: Row) -> Row:
+    return {key: row[key] for key in row if key in TEXT or key.startswith(CONFIG)}
 
 
 def _with_text(row: Row) -> Row:

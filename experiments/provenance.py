@@ -2,14 +2,14 @@
 
 import os
 import platform
-import subprocess
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
 
-ROOT = Path(__file__).resolve().parent.parent
+from experiments.code import CODE
+
 PACKAGES = ("torch", "torchvision", "numpy", "scipy", "hydra-core", "omegaconf")
 
 
@@ -22,7 +22,7 @@ def provenance(device: str) -> dict[str, Any]:
         "platform": platform.system(),
         "python": platform.python_version(),
         **{name: version(name) for name in PACKAGES},
-        "commit": COMMIT,
+        "commit": CODE,
     }
 
 
@@ -35,21 +35,3 @@ def _processor() -> str:
     facts = {key.strip(): value.strip() for key, _, value in lines}
     name = facts.get("model name", platform.machine())
     return f"{name} (family {facts.get('cpu family', '?')}, model {facts.get('model', '?')})"
-
-
-def _commit() -> str:
-    """Give the commit of the working tree, with + where tracked files were changed."""
-
-    def git(*words: str) -> str:
-        return subprocess.run(
-            ["git", *words], cwd=ROOT, capture_output=True, text=True, check=True
-        ).stdout.strip()
-
-    try:
-        changed = git("status", "--porcelain", "--untracked-files=no", "--", ":!results")
-        return git("rev-parse", "--short=12", "HEAD") + ("+" if changed else "")
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
-
-
-COMMIT = _commit()  # of the code that this process runs, whatever is committed while it does

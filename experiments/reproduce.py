@@ -26,13 +26,20 @@ from experiments.looks import pairs_asked
 from experiments.pictures import draw
 from experiments.plan import Job, plan, preset_experiments
 from experiments.report import declarations
+from experiments.run import say_stale
 from experiments.run_store import RunStore
 from experiments.sweep import run_all, stop
 from experiments.sweep_log import report_failures
 from experiments.tables import write
 
 
-def reproduce(preset: str, results: Path, processes: int | None, wanted: str = "all") -> int:
+def reproduce(
+    preset: str,
+    results: Path,
+    processes: int | None,
+    wanted: str = "all",
+    uncommitted: bool = False,
+) -> int:
     """Compute ``all`` runs, the ``lacking`` ones or ``none``, and collect; give the status.
 
     The planned runs as they stand here go to runs/here/<preset>.csv: the collected table holds
@@ -51,7 +58,10 @@ def reproduce(preset: str, results: Path, processes: int | None, wanted: str = "
     status = report_failures(run_all(possible, runs, processes)) if possible else 0
     planned = [(job.id, job.experiments, job.settings) for job in jobs]
     write(pd.DataFrame(rows_here(planned, runs)), here)
-    table = collect(planned, runs, folder)
+    if wanted == "none":
+        stores = [RunStore(runs, job.id) for job in jobs]
+        say_stale([store for store in stores if store.result() is not None])
+    table = collect(planned, runs, folder, uncommitted)
     declare(table, jobs, declarations(experiments, jobs), folder)
     collect_outputs(jobs, pairs, runs, folder)
     draw([job.settings for job in jobs], folder / "pictures", may_train=wanted != "none")
@@ -108,13 +118,19 @@ def main() -> int:
         "--collect", dest="wanted", action="store_const", const="none",
         help="compute nothing, collect what is finished",
     )  # fmt: skip
+    parser.add_argument(
+        "--uncommitted", action="store_true",
+        help="let runs of uncommitted code enter a table that may be committed",
+    )  # fmt: skip
     parser.add_argument("--processes", type=int, help="runs side by side (default: one a core)")
     parser.add_argument("--results", type=Path, default=Path("results"))
     chosen = parser.parse_args()
     if chosen.processes is not None and chosen.processes < 1:
         parser.error(f"--processes must be at least 1; got {chosen.processes}")
     try:
-        return reproduce(chosen.preset, chosen.results, chosen.processes, chosen.wanted)
+        return reproduce(
+            chosen.preset, chosen.results, chosen.processes, chosen.wanted, chosen.uncommitted
+        )
     except ValueError as error:
         parser.error(str(error))
     except KeyboardInterrupt:

@@ -16,7 +16,7 @@ import torch
 
 from experiments.orphans import end_with
 from experiments.plan import Job
-from experiments.run import run
+from experiments.run import run, say_stale
 from experiments.run_store import RunStore
 from experiments.sweep_log import SweepLog, describe
 
@@ -41,6 +41,8 @@ def run_all(jobs: Sequence[Job], runs: Path, processes: int | None = None) -> Sw
     """
     unfinished = [job for job in jobs if RunStore(runs, job.id).result() is None]
     print(f"{len(jobs)} runs, {len(unfinished)} of them to compute", flush=True)
+    todo = {job.id for job in unfinished}
+    say_stale([RunStore(runs, job.id) for job in jobs if job.id not in todo])
     count = processes or (1 if torch.cuda.is_available() else cores())
     threads = max(1, cores() // count)
     os.environ |= {"OMP_NUM_THREADS": str(threads), **KEEP_MEMORY}  # for the processes started here

@@ -5,11 +5,13 @@ from pathlib import Path
 
 import pytest
 
+from experiments import provenance
 from experiments import reproduce as module
 from experiments.identity import run_id
 from experiments.plan import Job, Place
 from experiments.reproduce import reproduce
 from experiments.run import run
+from experiments.tables import read
 from scripts import agreement
 
 ROOT = Path(__file__).parent.parent
@@ -18,6 +20,17 @@ NOTHING = (
     "Nothing was compared: no run of the preset `tiny` has been made here; "
     "the committed table holds 2 finished runs.\n"
 )
+
+
+@pytest.fixture(autouse=True)
+def code(monkeypatch):
+    """Give a function that lets runs be made with some code; from the start, with a commit."""
+
+    def made_with(name):
+        monkeypatch.setattr(provenance, "CODE", name)
+
+    made_with("0123456789ab")
+    return made_with
 
 
 @pytest.fixture
@@ -35,10 +48,10 @@ def make(monkeypatch, tmp_path, capsys):
         for each in jobs:
             run({**each.settings, "system": {**each.settings["system"], "runs": str(runs)}})
 
-    def make(planned, wanted="all", *options):
+    def make(planned, wanted="all", *options, uncommitted=False):
         jobs = [Job(run_id(each), (Place("tiny"),), "tiny", each) for each in planned]
         monkeypatch.setattr(module, "plan", lambda *_: jobs)
-        status = reproduce("tiny", results, 1, wanted)
+        status = reproduce("tiny", results, 1, wanted, uncommitted)
         files = [str(results / "runs" / side / "tiny.csv") for side in ("reference", "here")]
         capsys.readouterr()
         compared = agreement.main([*files, *options])
@@ -155,6 +168,31 @@ def test_a_reproduction_that_breaks_off_leaves_nothing_to_compare(clone, make, p
     assert not (clone / "results/runs/here/tiny.csv").exists()
 
 
+def test_runs_of_uncommitted_code_enter_a_committed_table_only_if_asked_to(
+    clone, make, plans, code, monkeypatch
+):
+    code("0123456789ab+00112233")
+    _, said = make(plans())
+    table = read(clone / "results/tiny/runs.csv")
+    assert list(table["status"]) == ["finished", "finished", "missing"]
+    assert list(table["error"].dropna()) == ["it was made here with uncommitted code"]
+    assert not table["provenance.commit"].str.contains("+", regex=False).any()
+    assert "3 of 3 runs of the preset `tiny` were made here" in said
+    make(plans(), "none", uncommitted=True)
+    table = read(clone / "results/tiny/runs.csv")
+    assert set(table["status"]) == {"finished"}
+    assert set(table["provenance.commit"]) == {"0123456789ab+00112233"}
+
+
+def test_rows_that_are_committed_stay_whatever_code_made_them(clone, make, plans, code):
+    code("0123456789ab+00112233")
+    make(plans()[:2], uncommitted=True)
+    commit(clone)
+    (clone / "results/runs").rename(clone / "before")
+    make(plans()[:2], "none")
+    assert set(read(clone / "results/tiny/runs.csv")["status"]) == {"finished"}
+
+
 @pytest.mark.parametrize(
     ("target", "required"), [("reproduce-paper", False), ("complete", False), ("collect", True)]
 )
@@ -162,6 +200,6 @@ def test_the_makefile_compares_what_stands_here(target, required):
     words = ["make", "--dry-run", target, "PRESET=tiny", "RESULTS=results"]
     said = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     said = " ".join(said.split())
-    files = "results/runs/reference/tiny.csv results/runs/here/tiny.csv"
+    files = '"results/runs/reference/tiny.csv" "results/runs/here/tiny.csv"'
     assert f"scripts.agreement {files}" in said
     assert ("--required" in said) == required
