@@ -1,0 +1,1 @@
+"""Compare arms: intervals, verdicts, what is pooled of a claim."""
