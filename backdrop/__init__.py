@@ -3,9 +3,11 @@
 From Golkar & Cranmer, Backdrop: Stochastic Backpropagation, arXiv:1806.01337.
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from backdrop.channel_dropback import ChannelDropBack
 from backdrop.conductance import conductances, high_conductance_share
-from backdrop.datasets.textures import TextureCross, gaussian_texture, published_texture
 from backdrop.layer import Backdrop
 from backdrop.mask import draw_mask, mask_gradient
 from backdrop.placement import Placement, Site, module_at_scale, place
@@ -13,6 +15,9 @@ from backdrop.receptive_field import ReceptiveField, receptive_field
 from backdrop.stratified import StratifiedBackdrop
 from backdrop.survivors import InexactError, Survivors, survivors, why_inexact
 from backdrop.ydrop import YDrop
+
+if TYPE_CHECKING:
+    from backdrop.datasets.textures import TextureCross, gaussian_texture, published_texture
 
 __all__ = [
     "Backdrop",
@@ -37,3 +42,17 @@ __all__ = [
     "survivors",
     "why_inexact",
 ]
+
+# These need more than torch, and are imported when they are asked for.
+_TEXTURES = ("TextureCross", "gaussian_texture", "published_texture")
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _TEXTURES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    try:
+        return getattr(import_module("backdrop.datasets.textures"), name)
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            f"backdrop.{name} needs {error.name}: install 'backdrop[datasets]'", name=error.name
+        ) from error
