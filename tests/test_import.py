@@ -10,7 +10,6 @@ ROOT = Path(__file__).parents[1]
 # Runs where nothing can be imported but the standard library, torch and what torch requires.
 BARE = """
 import re, sys
-from importlib.abc import MetaPathFinder
 from importlib.metadata import requires
 
 def allowed():
@@ -31,12 +30,16 @@ def allowed():
 
 KNOWN = allowed() | {name.lower() for name in sys.stdlib_module_names} | {"backdrop"}
 
-class Finder(MetaPathFinder):
-    def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0].lower() not in KNOWN:
-            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+# Finds what is known, as if nothing else were installed.
+class Bare:
+    def __init__(self, finder):
+        self.finder = finder
 
-sys.meta_path.insert(0, Finder())
+    def find_spec(self, name, path=None, target=None):
+        known = name.split(".")[0].lower() in KNOWN or name.startswith("_sysconfigdata")
+        return self.finder.find_spec(name, path, target) if known else None
+
+sys.meta_path[:] = [Bare(finder) for finder in sys.meta_path]
 """
 
 
