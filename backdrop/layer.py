@@ -11,6 +11,7 @@ from backdrop.arguments import checked_number
 from backdrop.dims import Dims, checked_dims, resolve_dims
 from backdrop.generators import checked_generator
 from backdrop.mask import Normalisation, checked_normalisation, draw_mask, mask_gradient
+from backdrop.torch_private import exporting, in_backward_pass
 
 
 class Backdrop(nn.Module):
@@ -139,8 +140,7 @@ class Backdrop(nn.Module):
 
 
 def _refuse_export() -> None:
-    # Not is_exporting(), which torch 2.10 takes for true while it compiles.
-    if torch.compiler._is_exporting_flag:
+    if exporting():
         raise RuntimeError(
             "cannot export an active Backdrop layer, whose gradient the exported graph would cut: "
             "call model.eval() and lift fixed masks first, and the layer is the identity"
@@ -155,7 +155,7 @@ def _refuse_generator_out_of_step() -> None:
         )
     # A forward pass inside a backward pass is a recomputation by activation checkpointing, which
     # restores the global random state but not that of other generators.
-    if torch._C._current_graph_task_id() != -1:
+    if in_backward_pass():
         raise RuntimeError(
             "on recomputation, activation checkpointing would draw another mask from a Backdrop "
             "layer's own generator: leave it out, and the masks agree"

@@ -5,10 +5,10 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor
-from torch.autograd import forward_ad
 from torch.overrides import handle_torch_function, has_torch_function_unary
 
 from backdrop.arguments import checked_number
+from backdrop.torch_private import forward_mode_active, function_transforms_active
 
 Normalisation = Literal["realised", "expected"]
 
@@ -132,6 +132,8 @@ def mask_gradient(x: Tensor, mask: Tensor) -> Tensor:
         >>> x.grad
         tensor([0., 3., 0.])
     """
+    # THE DOOR OF SURVIVORS: a model under survivors calls this with a stand-in for a tensor (see
+    # backdrop/survivors/README.md), and a stage ends here in place of a gradient being masked.
     if has_torch_function_unary(x):
         return handle_torch_function(mask_gradient, (x,), x, mask)
     if not (x.is_floating_point() or x.is_complex()):
@@ -152,7 +154,7 @@ def _is_transformed() -> bool:
     """Say whether torch.func or forward-mode differentiation is at work, outside torch.compile."""
     if torch.compiler.is_compiling():
         return False
-    return torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0
+    return function_transforms_active() or forward_mode_active()
 
 
 def checked_normalisation(normalisation: Normalisation) -> Normalisation:

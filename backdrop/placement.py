@@ -152,7 +152,7 @@ class Site:
 
     name: str
     size: tuple[int, ...]
-    stride: tuple[int, ...]
+    stride: tuple[float, ...]
 
 
 def module_at_scale(model: nn.Module, input_shape: Sequence[int], pixels: float) -> Site:

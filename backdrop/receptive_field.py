@@ -8,14 +8,18 @@ import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from math import floor
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
 
-from backdrop.position_rules import follow
-from backdrop.positions import NoRuleError, View, whole_input
+from backdrop.operations import LISTS, Call, NoRuleError, operation_of, parts
+from backdrop.operations.joining import NEW, VALUE_FREE
+from backdrop.operations.layout import Layout
+from backdrop.operations.operation import Number, by_name, outputs_of
+from backdrop.positions import View, view_of_input, view_through
+from backdrop.torch_private import TorchDispatchMode, fake_tensors
 
 
 @dataclass(frozen=True)
@@ -26,23 +30,25 @@ class ReceptiveField:
         size: the extent seen, including what lies beyond the input's border. Where no positions are
             left, as after global pooling, what is seen within the input: as a rule all of it.
         stride: the distance between the fields of neighbouring positions; where none are left, the
-            input's size.
+            input's size. In a map that is larger than the input it is a fraction of a pixel.
         is_map: whether the output is a feature map (N, C, *spatial) with positions along its
             spatial dims, where a spatial mask makes sense.
     """
 
     size: tuple[int, ...]
-    stride: tuple[int, ...]
+    stride: tuple[float, ...]
     is_map: bool = True
 
 
 def receptive_field(model: nn.Module, input_shape: Sequence[int]) -> dict[str, ReceptiveField]:
     """Give the receptive field of every module's output, in the order in which modules finish.
 
-    Knows convolutions, poolings, linear layers, pointwise operations, normalisation, padding,
-    cropping, residual branches and concatenation, in any control flow. Branches are united to the
-    smallest interval that holds them. Normalisation couples positions by its statistics, and
-    gates such as squeeze-and-excitation by a global factor; both are analysed as pointwise.
+    Knows convolutions, transposed ones too, poolings, linear layers, pointwise operations,
+    normalisation, padding, cropping, interpolation, pixel shuffling, residual branches and
+    concatenation, in any control flow. Branches are united to the smallest interval that holds
+    them, and so is what neighbours in an enlarged map see. Normalisation couples positions by its
+    statistics, and gates such as squeeze-and-excitation by a global factor; both are analysed as
+    pointwise.
 
     A copy of the model that shares its weights runs once, in eval mode and without data. A module
     that is called several times is given with its last call, one without tensor output is left out.
@@ -69,8 +75,6 @@ def receptive_field(model: nn.Module, input_shape: Sequence[int]) -> dict[str, R
 
 def trace_fields(model: nn.Module, input_shape: Sequence[int]) -> list[tuple[str, ReceptiveField]]:
     """Give name and receptive field of every call of a module, in the order in which calls end."""
-    from torch._subclasses.fake_tensor import FakeTensorMode  # slow to import
-
     if len(input_shape) < 3:
         raise ValueError(f"input_shape must be (N, C, *spatial), got {tuple(input_shape)}")
     sample = next((p for p in model.parameters() if p.is_floating_point()), torch.empty(0))
@@ -89,7 +93,7 @@ def trace_fields(model: nn.Module, input_shape: Sequence[int]) -> list[tuple[str
     for name, module in model.named_modules():
         module.register_forward_pre_hook(partial(lambda name, *_: running.append(name), name))
         module.register_forward_hook(partial(leave, name))
-    with torch.no_grad(), FakeTensorMode(allow_non_fake_inputs=True):
+    with torch.no_grad(), fake_tensors():
         x = torch.empty(tuple(input_shape), dtype=sample.dtype, device=sample.device)
         tracer.start(x)
         with tracer:
@@ -103,9 +107,13 @@ def _field(view: View, input_size: Sequence[int]) -> ReceptiveField:
     for span, pixels, some in zip(view.spans, input_size, left, strict=True):
         first = span.first if some else max(span.first, 0)
         last = span.last if some else min(span.last, pixels - 1)
-        size.append(last - first + 1)
-        stride.append(span.stride if some else pixels)
+        size.append(floor(last - first) + 1)
+        stride.append(_plain(span.stride) if some else pixels)
     return ReceptiveField(tuple(size), tuple(stride), is_map=view.is_map)
+
+
+def _plain(number: Number) -> float:
+    return int(number) if number == int(number) else float(number)
 
 
 class _Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -122,7 +130,7 @@ class _Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return entry and entry[1]
 
     def start(self, x: Tensor) -> None:
-        self.views[id(x)] = x, whole_input(x.shape)
+        self.views[id(x)] = x, view_of_input(x.shape)
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: dict[str, Any] | None = None
@@ -130,9 +138,9 @@ class _Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if func is torch.ops.aten._local_scalar_dense.default and self.view_of(args[0]):
             raise self._error(func, "the model reads a value, and this pass has no data")
         result = func(*args, **(kwargs or {}))
-        outputs = [out for out in _listed(result) if isinstance(out, Tensor)]
+        outputs = [out for out in outputs_of(result) if isinstance(out, Tensor)]
         try:
-            self._keep(func, _by_name(func, args, kwargs or {}), outputs)
+            self._keep(func, by_name(func, args, kwargs or {}), outputs)
         except NoRuleError as error:
             raise self._error(func, error) from error
         return result
@@ -145,23 +153,34 @@ class _Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         )
 
     def _keep(self, func: Any, arguments: dict[str, Any], outputs: Sequence[Tensor]) -> None:
-        views = follow(func, arguments, self.view_of, [out.shape for out in outputs])
-        for out, view in zip(outputs, _listed(views), strict=False):
-            if view is None:
-                continue
+        views = self._views(func, arguments, outputs)
+        for out, view in zip(outputs, views, strict=False):
             if func._schema.is_mutable and out._base is not None and view != self.view_of(out):
                 raise NoRuleError("it writes into a part of a tensor")
             self.views[id(out)] = out, view
 
+    def _views(
+        self, func: Any, arguments: dict[str, Any], outputs: Sequence[Tensor]
+    ) -> Sequence[View]:
+        """Give the views of an operation's outputs, none if they do not depend on the input."""
+        call = self._call(func, arguments, outputs, 0)
+        if not call.maps or not outputs or call.name in VALUE_FREE | NEW:
+            return []
+        calls = [call]
+        if call.name in LISTS:
+            listed = enumerate(parts(call))
+            calls = [self._call(func, given, outputs, i) for i, (func, given) in listed]
+        views = []
+        for call in calls:
+            met = [view for tensor in call.tensors if (view := self.view_of(tensor))]
+            views.append(view_through(operation_of(call), met))
+        return views
 
-def _by_name(func: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> dict[str, Any]:
-    """Give an operation's arguments by the names in its schema, defaults included."""
-    rest = {
-        a.name: kwargs.get(a.name, a.default_value) for a in func._schema.arguments[len(args) :]
-    }
-    names = (a.name for a in func._schema.arguments)
-    return dict(zip(names, args, strict=False)) | rest
+    def _call(
+        self, func: Any, arguments: dict[str, Any], outputs: Sequence[Tensor], number: int
+    ) -> Call:
+        return Call(func, arguments, self._layout_of, lambda: outputs[number].shape)
 
-
-def _listed(value: Any) -> Sequence[Any]:
-    return value if isinstance(value, list | tuple) else [value]
+    def _layout_of(self, value: Any) -> Layout | None:
+        view = self.view_of(value)
+        return None if view is None else view.layout

@@ -11,10 +11,9 @@ from tests.test_receptive_field import Function, field_of
 @pytest.mark.parametrize(
     ("module", "message"),
     [
-        (nn.ConvTranspose2d(1, 1, 2), "convolution.*'odd'.*transposed"),
-        (nn.Upsample(scale_factor=2), "upsample.*'odd'"),
+        (nn.Upsample(scale_factor=1.5), "upsample.*'odd'.*uneven"),
+        (nn.UpsamplingBilinear2d(scale_factor=2), "upsample.*'odd'.*uneven"),
         (nn.AdaptiveAvgPool2d(5), "'odd'.*16 positions to 5, unevenly"),
-        (nn.PixelUnshuffle(2), "'odd'"),
         (Function(lambda x: x @ x), "'odd'.*attention"),
         (Function(lambda x: x + x.transpose(2, 3)), "'odd'.*different dims"),
         (Function(lambda x: torch.cat([x, x], 2)), "'odd'.*concatenates positions"),

@@ -1,0 +1,20 @@
+"""One rule for every operation of ATen: what its outputs see, and how it runs on parts of a map.
+
+Receptive fields (:mod:`backdrop.receptive_field`) and survivors (:mod:`backdrop.survivors`) both go
+by these rules. Operations are those below autograd, to which all layers and functions come down.
+"""
+
+from backdrop.operations.layout import NoRuleError
+from backdrop.operations.operation import Call, Operation, Window
+from backdrop.operations.rules import LISTS, UNKNOWN, operation_of, parts
+
+__all__ = [
+    "LISTS",
+    "UNKNOWN",
+    "Call",
+    "NoRuleError",
+    "Operation",
+    "Window",
+    "operation_of",
+    "parts",
+]
