@@ -53,8 +53,8 @@ def conductances(
     Raises:
         KeyError: if the model has no module of a name in ``layers``.
         TypeError: if ``inputs`` are not of floating point, or ``layers`` is a string.
-        ValueError: if ``n`` is below 1, ``layers`` is empty, one of them does not run once, or
-            targets or outputs have another shape.
+        ValueError: if ``n`` is below 1, ``layers`` is empty, one of them does not run once,
+            targets or outputs have another shape, or a target is no class of the model.
 
     Example:
         >>> model = nn.Sequential(nn.Linear(2, 2, bias=False), nn.Linear(2, 1, bias=False))
@@ -140,8 +140,19 @@ def _true_class(logits: Any, targets: Tensor) -> Tensor:
             f"the model must return logits (N, C) or scores (N,), N = {len(targets)}, got {shape}"
         )
     if logits.shape[1:] in ((), (1,)):
-        return logits.flatten() * (2 * targets - 1)
-    return logits.gather(1, targets.long().unsqueeze(1))
+        return logits.flatten() * (2 * _classes(targets, 2).to(logits.dtype) - 1)
+    return logits.gather(1, _classes(targets, logits.shape[1]).unsqueeze(1))
+
+
+def _classes(targets: Tensor, count: int) -> Tensor:
+    """Give targets of whatever dtype as int64, or raise ValueError if one is no class."""
+    classes = targets.long()
+    wrong = (classes.to(targets.dtype) != targets) | (classes < 0) | (classes >= count)
+    if wrong.any():
+        raise ValueError(
+            f"targets must be classes from 0 to {count - 1}, got {targets[wrong][0].item()}"
+        )
+    return classes
 
 
 def _sum_over_path(gradient: Tensor, output: Tensor, n: int) -> Tensor:

@@ -124,8 +124,8 @@ class YDrop:
 
         Raises:
             TypeError: if ``inputs`` are not of floating point.
-            ValueError: if a layer does not run once in a forward pass, or targets or outputs do not
-                have the shapes that :func:`~backdrop.conductances` needs.
+            ValueError: if a layer does not run once in a forward pass, or targets or outputs are
+                not as :func:`~backdrop.conductances` needs them.
         """
         steps = self._updates - self.warmup
         if steps >= 0 and steps % self.every == 0:

@@ -129,6 +129,35 @@ def test_a_score_counts_for_class_1_and_against_class_0(x):
         torch.testing.assert_close(found, expected)
 
 
+@pytest.mark.parametrize(
+    "dtype", [torch.uint8, torch.bool, torch.int8, torch.float16, torch.uint16]
+)
+@pytest.mark.parametrize("classes", [1, 2])
+def test_conductances_do_not_depend_on_the_dtype_of_targets(dtype, classes, x):
+    torch.manual_seed(0)
+    model, targets = MLP(5, [8], classes), torch.tensor([0, 1, 1, 0])
+    (expected,) = conductances(model, ["hidden.0"], x, targets).values()
+    (found,) = conductances(model, ["hidden.0"], x, targets.to(dtype)).values()
+    assert torch.equal(found, expected)
+
+
+@pytest.mark.parametrize(
+    ("classes", "targets", "message"),
+    [
+        (1, [-1, 1, 1, 1], "from 0 to 1, got -1"),
+        (1, [0, 0, 2, 0], "from 0 to 1, got 2"),
+        (1, [0.0, 0.5, 1.0, 1.0], "from 0 to 1, got 0.5"),
+        (1, [0.0, float("nan"), 1.0, 1.0], "from 0 to 1, got nan"),
+        (3, [0, 3, 1, 1], "from 0 to 2, got 3"),
+        (3, [0, -100, 1, 1], "from 0 to 2, got -100"),
+        (3, [0, 1.5, 1, 1], "from 0 to 2, got 1.5"),
+    ],
+)
+def test_targets_that_are_no_classes_are_refused(classes, targets, message, x):
+    with pytest.raises(ValueError, match=f"targets must be classes {message}$"):
+        conductances(MLP(5, [8], classes), ["hidden.0"], x, torch.tensor(targets))
+
+
 @pytest.mark.parametrize("targets", [[0, 1, 1, 0], [0, 0, 0, 0]])
 def test_scores_may_have_a_dim_of_one_class(targets, x):
     torch.manual_seed(0)
