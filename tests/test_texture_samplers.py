@@ -205,3 +205,24 @@ def test_sizes_that_the_published_construction_lacks_are_refused(size, length, a
 def test_an_unknown_construction_is_refused():
     with pytest.raises(ValueError, match=r"'gaussian', 'published'.*got 'fourier'"):
         autocovariance("fourier", 3.0, 1)
+
+
+@pytest.mark.parametrize("length", [0.0, -5.0, float("nan"), float("inf")])
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda length: gaussian_texture(32, length, generator(0)),
+        lambda length: published_texture(FULL, length, generator(0)),
+        lambda length: effective_length(length),
+        lambda length: autocovariance("gaussian", length, 1),
+        lambda length: check_published(FULL, length),
+    ],
+)
+def test_lengths_that_are_not_positive_and_finite_are_refused(ask, length):
+    with pytest.raises(ValueError, match=f"length must be positive and finite; got {length}"):
+        ask(length)
+
+
+def test_a_gaussian_texture_without_pixels_is_refused():
+    with pytest.raises(ValueError, match="size must be at least 1 pixel; got 0"):
+        gaussian_texture(0, 3.0, generator(0))

@@ -6,6 +6,7 @@ are products over the axes. After the generator of Golkar & Cranmer (2018, arXiv
 constants come from GP_create.py of github.com/golkar/backdrop.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -42,7 +43,13 @@ def gaussian_texture(size: int, length: float, noise: np.random.Generator) -> Im
     The covariance of pixels (dx, dy) apart is exp(-(dx² + dy²) / 2ℓ²), ℓ = ``length`` in pixels.
     The field is A Z Aᵀ, A the symmetric square root of the one-axis covariance and Z white noise;
     it is not periodic. That root is unique, so fields agree over machines to rounding.
+
+    Raises:
+        ValueError: if ``length`` is not positive and finite, or ``size`` below 1.
     """
+    check_length(length)
+    if size < 1:
+        raise ValueError(f"size must be at least 1 pixel; got {size}")
     return _separable(_gaussian_factor(size, length), _white(noise, size, size))
 
 
@@ -56,6 +63,9 @@ def published_texture(size: int, length: float, noise: np.random.Generator) -> I
 
     The published set has size 1024. At other sizes a texture keeps its lengths in pixels and its
     patches per area, as in the authors' generator; ``check_published`` tells which sizes there are.
+
+    Raises:
+        ValueError: if ``length`` is not positive and finite, or does not go with ``size``.
     """
     check_published(size, length)
     if length >= SHOT_NOISE_BELOW:
@@ -80,6 +90,7 @@ def effective_length(correlation_length: float, size: int = 1024) -> float:
     >>> round(effective_length(9.5), 2), round(effective_length(10), 2)
     (7.36, 7.74)
     """
+    check_length(correlation_length)
     if correlation_length >= SHOT_NOISE_BELOW:
         return correlation_length * (size - 1) / size
     span = ShotNoise(size, correlation_length).patch - 1
@@ -97,12 +108,14 @@ def autocovariance(
     the grids are finite, and at lags below size / 2, for shot noise repeats.
     """
     check_construction(construction)
+    check_length(length)
     scale = length if construction == "gaussian" else effective_length(length, size)
     return np.exp(-(np.asarray(lag, dtype=np.float64) ** 2) / (2 * scale**2))
 
 
 def check_published(size: int, length: float) -> None:
     """Raise ValueError if the ``published`` construction does not exist at this size and length."""
+    check_length(length)
     if length >= SHOT_NOISE_BELOW:
         if size % ENLARGEMENT or size < 4 * ENLARGEMENT:
             raise ValueError(
@@ -115,6 +128,12 @@ def check_published(size: int, length: float) -> None:
             f"published textures of correlation length {length} are sums of patches of {patch}"
             f" pixels: size must be at least {2 * patch}; got {size}"
         )
+
+
+def check_length(length: float) -> None:
+    """Raise ValueError unless a correlation length is positive and finite."""
+    if not (math.isfinite(length) and length > 0):
+        raise ValueError(f"length must be positive and finite; got {length}")
 
 
 def check_construction(construction: str) -> None:
