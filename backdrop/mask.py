@@ -12,6 +12,8 @@ from backdrop.torch_private import forward_mode_active, function_transforms_acti
 
 Normalisation = Literal["realised", "expected"]
 
+_RESOLUTION = 2**24  # numbers that torch.rand draws from in float32
+
 
 class _MaskGradient(torch.autograd.Function):
     """Identity forward, product with a mask backward: cheap to call, and Dynamo traces it."""
@@ -74,7 +76,8 @@ def draw_mask(
     - ``"realised"``: :math:`m = b / \bar b`, where one uniformly chosen element of b is set to 1 if
       none survived; every draw averages 1 over its elements;
     - ``"expected"``: :math:`m = b / (1 - p)`, as in dropout; it averages 1 over draws, and a draw
-      may be zero throughout.
+      may be zero throughout. Random numbers have 24 bits, so 1 - p is here its nearest positive
+      multiple of 2⁻²⁴.
 
     Raises:
         TypeError: if ``p`` is not a number.
@@ -91,7 +94,8 @@ def draw_mask(
         raise ValueError(f"cannot draw a mask of the empty shape {tuple(shape)}")
     uniform = draw_uniform(shape, generator, device)
     if normalisation == "expected":
-        return (uniform >= p).to(torch.float32) / (1 - p)
+        kept = max(round((1 - p) * _RESOLUTION), 1) / _RESOLUTION
+        return (uniform >= 1 - kept).to(torch.float32) / kept
     # The largest draw is the survivor if no other is: uniformly chosen, without a second draw or
     # a look at the values from the host.
     keep = (uniform >= uniform.amax().clamp(max=p)).to(torch.float32)

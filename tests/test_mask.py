@@ -89,7 +89,8 @@ def test_gradient_follows_the_formula(dims, normalisation, dtype):
         keep = (u >= 0.6) | (u == u.max())
         mask = keep.float() / keep.float().mean()
     else:
-        mask = (u >= 0.6).float() / (1 - 0.6)
+        share = round((1 - 0.6) * 2**24) / 2**24
+        mask = (u >= 1 - share).float() / share
     assert masked.dtype == dtype
     assert torch.equal(masked, (weights * mask).to(dtype))
 
@@ -148,6 +149,14 @@ def test_realised_masks_average_one_and_expected_masks_may_vanish():
     torch.testing.assert_close(realised.mean((1, 2)), torch.ones(200))
     assert (expected == 0).all((1, 2)).any()
     assert expected.max() == pytest.approx(10)
+
+
+@pytest.mark.parametrize("p", [0.3, 1 - 1e-5, 1 - 1e-6, 1 - 1e-7, 1 - 1e-8, 1 - 2**-53, 1e-9])
+def test_expected_masks_average_one_over_all_numbers_that_may_be_drawn(p, monkeypatch):
+    numbers = torch.arange(2**24) * 2.0**-24
+    monkeypatch.setattr(torch, "rand", lambda *_, **__: numbers.clone())
+    mask = draw_mask(numbers.shape, p, normalisation="expected")
+    assert mask.mean(dtype=torch.float64) == pytest.approx(1, rel=1e-6)
 
 
 def test_half_precision_gradients_are_scaled_without_overflow():
