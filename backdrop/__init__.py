@@ -10,8 +10,9 @@ from backdrop.channel_dropback import ChannelDropBack
 from backdrop.conductance import conductances, high_conductance_share
 from backdrop.layer import Backdrop
 from backdrop.mask import draw_mask, mask_gradient
-from backdrop.placement import Placement, Site, module_at_scale, place
+from backdrop.placement import Placement, place
 from backdrop.receptive_field import ReceptiveField, receptive_field
+from backdrop.scale import Site, module_at_scale
 from backdrop.stratified import StratifiedBackdrop
 from backdrop.survivors import InexactError, Survivors, survivors, why_inexact
 from backdrop.ydrop import YDrop

@@ -11,7 +11,8 @@ from torch.optim import Optimizer
 
 from backdrop.arguments import checked_integer, checked_names, checked_number
 from backdrop.generators import checked_generator, generator_state, set_generator_state
-from backdrop.placement import find_module, uncompiled
+from backdrop.module_names import find_module
+from backdrop.placement import uncompiled
 from backdrop.transfer import to_device
 
 Form = Literal["paper", "code"]

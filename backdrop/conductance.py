@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from backdrop.arguments import checked_integer, checked_names, checked_number
-from backdrop.placement import find_module, uncompiled
+from backdrop.module_names import find_module
+from backdrop.placement import uncompiled
 
 
 def conductances(
@@ -83,7 +84,7 @@ def conductances(
         logits = model(path.requires_grad_())
         score = _true_class(logits, targets.repeat(n + 1)).sum()
     for name in layers:
-        if name not in outputs or len(outputs[name]) % (n + 1):
+        if name not in outputs or len(outputs[name]) % len(path):
             raise ValueError(
                 f"module {name!r} must run in a forward pass, and give samples along dim 0"
             )

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 
 from backdrop.arguments import checked_number
 from backdrop.dims import Dims, checked_dims, resolve_dims
@@ -84,13 +84,28 @@ class Backdrop(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return ``x`` and, in training, arrange for its gradient to be masked."""
-        if self.fixed_mask is None and (not self.training or self.p == 0):
+        if isinstance(x, fx.Proxy):
+            return self._node(x)
+        if self._is_inert():
             return x
         _refuse_export()
         mask = self._draw(x) if self.fixed_mask is None else self.fixed_mask
         if self._record is not None:
             self._record.append(mask)
         return mask_gradient(x, mask)
+
+    def _is_inert(self) -> bool:
+        return self.fixed_mask is None and (not self.training or self.p == 0)
+
+    def _node(self, x: fx.Proxy) -> Tensor:
+        """Give the node of a graph that calls this layer as a module, in whatever mode."""
+        try:
+            path = cast(fx.Tracer, x.tracer).path_of_module(self)
+        except NameError:  # no module of the model: placed
+            if self._is_inert():
+                return cast(Tensor, x)
+            raise
+        return cast(Tensor, x.tracer.create_proxy("call_module", path, (x,), {}))
 
     def _draw(self, x: Tensor) -> Tensor:
         # Drawn without asking whether x needs a gradient: reentrant checkpointing runs the first
@@ -130,6 +145,13 @@ class Backdrop(nn.Module):
         finally:
             self._record = before
 
+    def __prepare_scriptable__(self) -> nn.Module:
+        # What torch.jit.script asks for; a substitute would stay in the model that it was given.
+        raise RuntimeError(
+            "torch.jit cannot script a Backdrop layer: script a copy of the model that has "
+            "nn.Identity() in its place, or export with torch.export in eval mode"
+        )
+
     def __getstate__(self) -> dict[str, Any]:
         # A copy starts with no record: the list belongs to the `with` block that made it.
         return {**self.__dict__, "_record": None}
@@ -140,7 +162,8 @@ class Backdrop(nn.Module):
 
 
 def _refuse_export() -> None:
-    if exporting():
+    tracing = torch.jit.is_tracing()  # type: ignore[attr-defined,no-untyped-call]
+    if exporting() or tracing:
         raise RuntimeError(
             "cannot export an active Backdrop layer, whose gradient the exported graph would cut: "
             "call model.eval() and lift fixed masks first, and the layer is the identity"

@@ -9,7 +9,9 @@ from torch import Tensor, nn
 from backdrop.arguments import checked_integer, checked_names, checked_number
 from backdrop.conductance import conductances
 from backdrop.generators import checked_generator, generator_state, set_generator_state
-from backdrop.placement import find_module, place, uncompiled
+from backdrop.module_names import find_module
+from backdrop.never_called import why_never_called
+from backdrop.placement import place, uncompiled
 
 Scale = Literal["exact", "ema"]
 
@@ -56,7 +58,8 @@ class YDrop:
     Args:
         model: a model with logits (N, C), or scores (N,) or (N, 1).
         layers: names of the linear layers. By default all but the last one of the model, in the
-            order of ``model.named_modules()``.
+            order of ``model.named_modules()``; without those whose weights alone are used, as
+            within ``nn.MultiheadAttention``.
         warmup: for so many updates plain dropout with p = 0.5, before anything is measured.
         every: conductances are measured at one of so many updates, and their ranks used at the
             others; probabilities are drawn at each.
@@ -74,7 +77,8 @@ class YDrop:
     Raises:
         KeyError: if the model has no module of a name in ``layers``.
         TypeError: if an argument is of the wrong type, or a layer not an ``nn.Linear``.
-        ValueError: if a number is out of range, or the model has no hidden linear layer.
+        ValueError: if a number is out of range, the model has no hidden linear layer, or a layer
+            never runs.
 
     Example:
         >>> model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3))
@@ -210,7 +214,11 @@ class _UnitDropout(nn.Module):
 
 def _linear_layers(model: nn.Module, names: Sequence[str] | None) -> dict[str, nn.Linear]:
     if names is None:
-        names = [name for name, m in model.named_modules() if isinstance(m, nn.Linear)][:-1]
+        names = [
+            name
+            for name, module in model.named_modules()
+            if isinstance(module, nn.Linear) and why_never_called(model, name) is None
+        ][:-1]
         if not names:
             raise ValueError(f"{type(model).__name__} has no hidden linear layer: fewer than two")
     layers = {}

@@ -289,6 +289,19 @@ def test_layers_that_do_not_run_once_are_named(x):
         conductances(model, ["aside"], x, CLASSES)
 
 
+def test_layers_without_a_row_for_every_sample_are_named(x):
+    class Shared(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.table, self.head = nn.Linear(2, 3), nn.Linear(5, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.head(x) + self.table(torch.ones(6, 2)).sum(0)
+
+    with pytest.raises(ValueError, match="'table' must run in a forward pass, and give samples"):
+        conductances(Shared(), ["table"], x, CLASSES)
+
+
 @pytest.mark.parametrize(
     ("head", "got"),
     [

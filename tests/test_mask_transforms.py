@@ -238,3 +238,25 @@ def test_copies_mask_as_the_original(make, x):
     model = net(make, normalisation="expected")
     for copied in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
         assert torch.equal(input_gradient(copied, x), input_gradient(model, x))
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_torch_fx_keeps_the_layer_as_a_module_of_its_graph(training):
+    model = nn.Sequential(nn.Conv2d(3, 8, 3), Backdrop(0.5), nn.Conv2d(8, 3, 3)).train(training)
+    traced = torch.fx.symbolic_trace(model).train()
+    assert isinstance(traced.get_submodule("1"), Backdrop)
+    x = torch.randn(4, 3, 8, 8)
+    gradients = []
+    for each in (model.train(), traced):
+        torch.manual_seed(0)
+        gradients.append(torch.autograd.grad(each(x).square().sum(), model[0].weight)[0])
+    assert torch.equal(*gradients)
+
+
+def test_torch_jit_refuses_the_layer_where_it_would_mask_nothing():
+    model, x = nn.Sequential(nn.Conv2d(3, 8, 3), Backdrop(0.5)), torch.randn(4, 3, 8, 8)
+    with pytest.raises(RuntimeError, match=r"cannot script a Backdrop layer: .*nn.Identity\(\)"):
+        torch.jit.script(model)
+    with pytest.raises(RuntimeError, match="cannot export an active Backdrop layer"):
+        torch.jit.trace(model, x)
+    assert torch.equal(torch.jit.trace(model.eval(), x)(x), model(x))

@@ -3,13 +3,14 @@
 import copy
 import io
 import pickle
+import warnings
 
 import pytest
 import torch
 import torchvision
 from torch import Tensor, nn
 
-from backdrop import Backdrop, Site, module_at_scale, place
+from backdrop import Backdrop, place
 
 
 def small_net() -> nn.Sequential:
@@ -187,12 +188,6 @@ def test_unknown_names_are_refused_with_close_ones():
     assert not any(module._forward_hooks for module in model.modules())
 
 
-def test_modules_without_tensor_output_are_refused_by_name(x):
-    place(model := Twice(), {"": Backdrop()})
-    with pytest.raises(TypeError, match="'' returns a tuple, but a placed layer takes a single"):
-        model(x)
-
-
 @pytest.mark.parametrize("layer", [nn.Conv2d(8, 8, 1), nn.BatchNorm2d(8, affine=False)])
 def test_layers_with_state_are_refused(layer):
     with pytest.raises(ValueError, match="neither move nor save"):
@@ -228,27 +223,141 @@ def test_resnet18_trains_with_masks_on_all_sites(x):
         assert not torch.equal(p, before[name]), name
 
 
-@pytest.mark.parametrize(
-    ("pixels", "site"),
-    [
-        (1, Site("relu", (7, 7), (2, 2))),
-        (40, Site("layer1", (43, 43), (4, 4))),
-        (100, Site("layer2", (99, 99), (8, 8))),
-        (1000, Site("layer4", (435, 435), (32, 32))),
-    ],
-)
-def test_module_at_scale_is_the_last_outermost_of_the_nearest(pixels, site):
-    assert module_at_scale(torchvision.models.resnet18(), (1, 3, 224, 224), pixels) == site
+def test_patterns_and_types_place_a_copy_on_every_module_that_they_mean(x):
+    by_name, by_type = small_net(), small_net()
+    place(by_name, {"0": Backdrop(0.5), "3": Backdrop(0.5), "2": nn.Dropout(), "4": nn.Dropout()})
+    layer = Backdrop(0.5)
+    placement = place(by_type, {nn.Conv2d: layer, "[24]": nn.Dropout()})
+    assert sorted(placement.layers) == ["0", "2", "3", "4"]
+    assert len({id(layer), *map(id, placement.layers.values())}) == 5
+    assert torch.equal(gradient(by_name, x), gradient(by_type, x))
 
 
-def test_module_at_scale_passes_over_modules_that_run_twice():
-    relu = nn.ReLU()
-    model = nn.Sequential(nn.Conv1d(1, 1, 3), relu, nn.Conv1d(1, 1, 3), relu)
-    assert module_at_scale(model, (1, 1, 20), 5).name == "2"
+def test_copies_of_a_layer_draw_one_after_another_from_its_generator(x):
+    generator = torch.Generator().manual_seed(0)
+    model = nn.Sequential(nn.Identity(), nn.Identity())
+    placement = place(model, {"*": Backdrop(0.5, generator=generator)})
+    with placement.layers["0"].recorded() as first, placement.layers["1"].recorded() as second:
+        model(x)
+    again = Backdrop(0.5, generator=torch.Generator().manual_seed(0))
+    with again.recorded() as expected:
+        again(again(x))
+    assert torch.equal(first[0], expected[0])
+    assert torch.equal(second[0], expected[1])
 
 
-def test_module_at_scale_refuses_what_it_cannot_find():
-    with pytest.raises(ValueError, match="positive, got 0"):
-        module_at_scale(small_net(), (1, 3, 9, 9), 0)
-    with pytest.raises(ValueError, match="no module of Sequential"):
-        module_at_scale(nn.Sequential(nn.Flatten()), (1, 3, 9, 9), 3)
+def test_a_module_that_two_keys_mean_is_refused():
+    model = small_net()
+    with pytest.raises(ValueError, match=r"module '3' is named twice, the second time by .*Conv2d"):
+        place(model, {"3": Backdrop(), nn.Conv2d: Backdrop()})
+    assert not any(module._forward_hooks for module in model.modules())
+
+
+class Iterated(nn.Module):
+    """Calls the parts of a Sequential, and never that."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.parts = nn.Sequential(nn.Conv2d(3, 3, 3), nn.ReLU())
+
+    def forward(self, x: Tensor) -> Tensor:
+        for part in self.parts:
+            x = part(x)
+        return x
+
+
+def test_layers_that_were_not_run_are_named_after_the_first_training_pass(x):
+    model = Iterated()
+    placement = place(model, {"parts": Backdrop(0.5), "parts.1": Backdrop(0.5)})
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model.eval()(x)
+        assert placement.drawn == {"parts": False, "parts.1": False}
+    with pytest.warns(UserWarning, match="has not run the layers placed on 'parts': "):
+        model.train()(x)
+    assert placement.drawn == {"parts": False, "parts.1": True}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model(x)
+
+
+def test_a_module_frozen_by_eval_before_is_refused_and_after_is_named(x):
+    model = small_net()
+    model[1].eval()
+    with pytest.raises(ValueError, match="'1' would be inert, as that BatchNorm2d is in eval mode"):
+        place(model, {"1": Backdrop()})
+    placement = place(model.eval(), {"1": Backdrop()})
+    model.train()[1].eval()
+    with pytest.warns(UserWarning, match="placed on '1'"):
+        model(x)
+    assert placement.drawn == {"1": False}
+
+
+def test_compiled_models_say_what_was_drawn(x):
+    torch.compiler.reset()
+    model = small_net()
+    placement = place(model, {"2": Backdrop(0.5), "4": Backdrop(0.5)})
+    model[4].eval()
+    torch.compile(model, backend="aot_eager", fullgraph=True)(x)
+    assert placement.drawn == {"2": True, "4": False}
+
+
+@pytest.mark.parametrize("name", ["0", ""])
+def test_what_runs_in_every_training_pass_is_drawn_without_a_warning(name, x):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        placement = place(model := small_net(), {name: Backdrop(0.5)})
+        for _ in range(2):
+            model(x)
+    assert placement.drawn == {name: True}
+
+
+def test_modules_that_never_run_are_refused_by_name():
+    model = nn.Sequential(nn.ModuleList([nn.ReLU()]), nn.TransformerEncoderLayer(8, 2))
+    with pytest.raises(ValueError, match="'0' would never run: ModuleList has no forward"):
+        place(model, {"1": Backdrop(), "0": Backdrop()})
+    with pytest.raises(ValueError, match=r"'1.self_attn.out_proj' would never run: .* takes its"):
+        place(model, {nn.Linear: Backdrop()})
+    assert not any(module._forward_hooks for module in model.modules())
+
+
+def test_the_masked_element_of_several_is_the_first_and_is_said(x):
+    model = Twice()
+    placement = place(model, {"": Backdrop(0.5)})
+    assert placement.elements == {}
+    x.requires_grad_()
+    with placement.layers[""].recorded() as masks:
+        first, second = model(x)
+    assert torch.equal(torch.autograd.grad(first.sum(), x)[0], masks[0].expand_as(x))
+    assert torch.equal(torch.autograd.grad(second.sum(), x)[0], torch.ones_like(x))
+    assert placement.elements == {"": 0}
+    assert repr(placement).endswith(", element 0 of '')")
+
+
+def test_modules_without_a_tensor_to_mask_are_refused_by_name(x):
+    class Counts(nn.Module):
+        def forward(self, x: Tensor) -> tuple[int, Tensor]:
+            return len(x), x.argmax(1)
+
+    place(model := Counts(), {"": Backdrop()})
+    with pytest.raises(TypeError, match="'' returns a tuple without a floating-point tensor, but"):
+        model(x)
+
+
+def test_torch_fx_refuses_placed_layers_in_training_mode_and_drops_them_in_eval_mode(x):
+    model = torchvision.models.resnet18(num_classes=5)
+    place(model, {"layer1.0": Backdrop(0.9)})
+    with pytest.raises(RuntimeError, match=r"fx cannot trace .* 'layer1\.0' in training"):
+        torch.fx.symbolic_trace(model)
+    images = torch.randn(2, 3, 32, 32)
+    assert torch.equal(torch.fx.symbolic_trace(model.eval())(images), model(images))
+    place(model, {"layer2.0": nn.Sequential(Backdrop(0.9))})
+    with pytest.raises(RuntimeError, match=r"placed on module 'layer2\.0': trace first"):
+        torch.fx.symbolic_trace(model)
+
+
+def test_torch_jit_says_that_it_cannot_script_placed_layers():
+    place(model := nn.Sequential(small_net()), {"0.1": Backdrop()})
+    for part in (model, model[0]):
+        with pytest.raises(AttributeError, match=r"cannot script a model with placed layers"):
+            torch.jit.script(part)

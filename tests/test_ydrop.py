@@ -1,8 +1,12 @@
 """Y-Drop: which units it drops and how often, and what it leaves alone."""
 
+from functools import partial
+
 import pytest
 import torch
+import torchvision
 from torch import Tensor, nn
+from torchvision.models.swin_transformer import PatchMergingV2, SwinTransformerBlockV2
 
 from backdrop import YDrop, conductances
 from backdrop.models import MLP
@@ -42,6 +46,51 @@ def test_hidden_linear_layers_are_found_and_the_last_is_not():
     assert YDrop(net()).layers == ["0", "2"]
     assert YDrop(MLP(5, [4, 4], 3)).layers == ["hidden.0", "hidden.1"]
     assert YDrop(net(), ["2"]).layers == ["2"]
+
+
+class Classifier(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        layer = nn.TransformerEncoderLayer(16, 2, 32, batch_first=True)
+        self.encoder, self.head = nn.TransformerEncoder(layer, 2), nn.Linear(16, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.encoder(x).mean(1))
+
+
+SWIN = partial(torchvision.models.SwinTransformer, [4, 4], 8, [2, 2], [1, 1], [2, 2], num_classes=3)
+IMAGES = (4, 3, 32, 32)
+
+
+@pytest.mark.parametrize(
+    ("make", "shape"),
+    [
+        (Classifier, (4, 5, 16)),
+        (SWIN, IMAGES),
+        (partial(torchvision.models.VisionTransformer, 32, 16, 2, 2, 8, 16), IMAGES),
+    ],
+)
+def test_layers_of_attention_by_default_are_those_that_run(make, shape):
+    torch.manual_seed(0)
+    model, x, targets = make(), torch.randn(shape), TARGETS[:4]
+    ydrop = YDrop(model)
+    ydrop.update(x, targets)
+    nn.functional.cross_entropy(model(x), targets).backward()
+    assert list(ydrop.conductances) == ydrop.layers
+    assert len(ydrop.layers) > 2
+
+
+def test_a_layer_that_runs_on_no_samples_is_named_at_the_first_update():
+    model = SWIN(block=SwinTransformerBlockV2, downsample_layer=PatchMergingV2)
+    with pytest.raises(ValueError, match=r"'features.1.0.attn.cpb_mlp.0' must .* give samples"):
+        YDrop(model).update(torch.randn(IMAGES), TARGETS[:4])
+
+
+def test_a_layer_that_never_runs_is_refused():
+    model = Classifier()
+    with pytest.raises(ValueError, match="out_proj' would never run"):
+        YDrop(model, ["head", "encoder.layers.0.self_attn.out_proj"])
+    assert not any(m._forward_hooks for m in model.modules())
 
 
 def test_upper_half_by_conductance_is_dropped_more_often(x):
