@@ -6,16 +6,17 @@ From Golkar & Cranmer, Backdrop: Stochastic Backpropagation, arXiv:1806.01337.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from backdrop.channel_dropback import ChannelDropBack
-from backdrop.conductance import conductances, high_conductance_share
 from backdrop.layer import Backdrop
 from backdrop.mask import draw_mask, mask_gradient
+from backdrop.neighbours.channel_dropback import ChannelDropBack, PaperChannelDropBack
+from backdrop.neighbours.channel_dropback_code import CodeChannelDropBack
+from backdrop.neighbours.conductance import conductances, high_conductance_share
+from backdrop.neighbours.ydrop import YDrop
 from backdrop.placement import Placement, place
 from backdrop.receptive_field import ReceptiveField, receptive_field
 from backdrop.scale import Site, module_at_scale
 from backdrop.stratified import StratifiedBackdrop
 from backdrop.survivors import InexactError, Survivors, survivors, why_inexact
-from backdrop.ydrop import YDrop
 
 if TYPE_CHECKING:
     from backdrop.datasets.textures import TextureCross, gaussian_texture, published_texture
@@ -23,7 +24,9 @@ if TYPE_CHECKING:
 __all__ = [
     "Backdrop",
     "ChannelDropBack",
+    "CodeChannelDropBack",
     "InexactError",
+    "PaperChannelDropBack",
     "Placement",
     "ReceptiveField",
     "Site",

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import SGD, Adam, AdamW
 
-from backdrop import ChannelDropBack
+from backdrop import ChannelDropBack, CodeChannelDropBack, PaperChannelDropBack
 
 MOMENTUM = {"lr": 0.1, "momentum": 0.9, "weight_decay": 0.1}
 OPTIMIZERS = {
@@ -173,7 +173,27 @@ def test_removal_restores_the_plain_step(form):
     assert not optimizer._optimizer_step_post_hooks
 
 
-def started(form: str, seed: int) -> tuple[nn.Module, torch.optim.Optimizer, ChannelDropBack]:
+def test_each_form_is_a_class_that_its_name_gives():
+    for form, cls in (("paper", PaperChannelDropBack), ("code", CodeChannelDropBack)):
+        results = []
+        for make in (lambda m, o, form=form: ChannelDropBack(m, o, form), cls):
+            model = net()
+            optimizer = SGD(model.parameters(), **MOMENTUM)
+            dropback = make(model, optimizer)
+            assert type(dropback) is cls
+            torch.manual_seed(0)
+            for seed in range(30):
+                optimizer.zero_grad()
+                backward(model, seed)
+                optimizer.step()
+            results.append(weights(model))
+        assert all(torch.equal(results[0][name], results[1][name]) for name in results[0])
+
+
+Parts = tuple[nn.Module, torch.optim.Optimizer, PaperChannelDropBack | CodeChannelDropBack]
+
+
+def started(form: str, seed: int) -> Parts:
     model = net()
     optimizer = AdamW(model.parameters(), lr=0.01)
     rate = {"rate_layer": lambda epoch: 0.5 + epoch / 2} if form == "code" else {}

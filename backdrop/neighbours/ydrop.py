@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from backdrop.arguments import checked_integer, checked_names, checked_number
-from backdrop.conductance import conductances
 from backdrop.generators import checked_generator, generator_state, set_generator_state
 from backdrop.module_names import find_module
+from backdrop.neighbours.conductance import conductances
 from backdrop.never_called import why_never_called
 from backdrop.placement import place, uncompiled
 

@@ -1,0 +1,1 @@
+"""Methods beside Backdrop's masks: ChannelDropBack, Y-Drop, and the conductances of units."""
