@@ -4,6 +4,7 @@ import pytest
 import torch
 from hydra.utils import get_object
 
+from backdrop.placement import placed_on
 from experiments.build import ConfigurationError, build, construct
 from experiments.schema import CONF
 from tests.conftest import composed
@@ -77,5 +78,5 @@ def test_arms_of_one_seed_start_from_the_same_weights(settings):
 def test_a_mask_is_placed_at_a_scale(settings):
     by_scale = settings("~masks.fine.after", "+masks.fine.scale=9", "~masks.coarse")
     parts = build(by_scale)
-    hooked = [name for name, module in parts.model.named_modules() if module._forward_hooks]
-    assert hooked == ["fine"]
+    masked = [name for name, module in parts.model.named_modules() if placed_on(module)]
+    assert masked == ["fine"]
