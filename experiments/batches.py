@@ -75,7 +75,9 @@ class Batches:
     def _check_classes(self) -> None:
         found = self.targets.unique().tolist()
         if found != [0, 1]:
-            raise ValueError(f"the training set must hold the targets 0 and 1; it holds {found}")
+            raise ValueError(
+                f"dataset: the training set must hold the targets 0 and 1; it holds {found}"
+            )
         if self.size < 2:
             raise ValueError(f"batch_size must be at least 2 for both classes; got {self.size}")
 

@@ -1,13 +1,12 @@
 """Turn a configuration into objects: the only place that does."""
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, make_dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, get_type_hints
 
 import torch
-from hydra.utils import get_object
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from torch import nn
@@ -16,10 +15,9 @@ import backdrop
 from backdrop.placement import placed_on
 from backdrop.streams import stream_seed
 from experiments.identity import Settings
-
-
-class ConfigurationError(ValueError):
-    """A value in the configuration that cannot be used; the message begins with its key."""
+from experiments.refusals import ConfigurationError
+from experiments.schedule import LearningRate
+from experiments.slots import target_of
 
 
 @dataclass
@@ -31,7 +29,9 @@ class Parts:
     augmentation: Callable[..., Any] | None
     loss: Callable[..., torch.Tensor]
     optimizer: torch.optim.Optimizer
+    learning_rate: LearningRate
     regulariser: Any
+    masks: dict[str, nn.Module]
 
     @cached_property
     def stratified_masks(self) -> list[backdrop.StratifiedBackdrop]:
@@ -51,27 +51,46 @@ def build(settings: Settings) -> Parts:
         ConfigurationError: a key or value that cannot be used.
     """
     torch.manual_seed(stream_seed(settings["seed"], "initialisation"))
-    dataset = construct("dataset", settings["dataset"])
-    model = construct("model", settings["model"])
-    for name, entry in settings["masks"].items():
-        place_mask(f"masks.{name}", entry, model, dataset.input_shape)
-    augmentation, regulariser = settings["augmentation"], settings["regulariser"]
-    optimizer = construct("optimizer", settings["optimizer"], model.parameters())
+    make = partial(construct, allow=settings.get("system", {}).get("allow", ()))
+    dataset = make("dataset", settings["dataset"])
+    model = make("model", settings["model"])
+    if not isinstance(model, nn.Module):
+        raise ConfigurationError(f"model._target_ must make a Module; it makes {type(model)}")
+    masks = {
+        name: place_mask(f"masks.{name}", entry, model, dataset.input_shape, make)
+        for name, entry in settings["masks"].items()
+    }
+    if "lr" not in settings["optimizer"]:
+        raise ConfigurationError("optimizer.lr must be given: the learning rate")
+    optimizer = make("optimizer", settings["optimizer"], model.parameters())
     acted_on = {"model": model, "optimizer": optimizer}
+
+    def optional(key: str, **offered: Any) -> Any:
+        return make(key, settings[key], **offered) if settings.get(key) else None
+
+    rate, schedule = optimizer.defaults["lr"], optional("schedule", optimizer=optimizer)
     return Parts(
         dataset=dataset,
         model=model,
-        augmentation=construct("augmentation", augmentation) if augmentation else None,
-        loss=construct("loss", settings["loss"]),
+        augmentation=optional("augmentation"),
+        loss=make("loss", settings["loss"]),
         optimizer=optimizer,
-        regulariser=construct("regulariser", regulariser, **acted_on) if regulariser else None,
+        learning_rate=LearningRate(optimizer, rate, settings["warmup"], schedule),
+        regulariser=optional("regulariser", **acted_on),
+        masks=masks,
     )
 
 
 def place_mask(
-    key: str, entry: Mapping[str, Any], model: nn.Module, shape: tuple[int, ...]
-) -> None:
+    key: str,
+    entry: Mapping[str, Any],
+    model: nn.Module,
+    shape: tuple[int, ...],
+    make: Callable[..., Any],
+) -> nn.Module:
     """Put the layer of one entry after the module it names, or at its scale in pixels."""
+    if not isinstance(entry, Mapping):
+        raise ConfigurationError(f"{key} must be a layer: a _target_ and arguments; got {entry!r}")
     layer = {name: value for name, value in entry.items() if name not in ("after", "scale")}
     if ("after" in entry) == ("scale" in entry):
         raise ConfigurationError(f"{key} needs either after (a module's name) or scale (pixels)")
@@ -79,29 +98,37 @@ def place_mask(
         after = (
             entry.get("after") or backdrop.module_at_scale(model, (1, *shape), entry["scale"]).name
         )
-        backdrop.place(model, {after: construct(key, layer)})
-    except (KeyError, ValueError, TypeError) as error:
+        made: nn.Module = make(key, layer)
+        backdrop.place(model, {after: made})
+    except Exception as error:  # whatever a layer of anybody's raises
         raise _named(key, error) from error
+    return made
 
 
-def construct(key: str, node: Mapping[str, Any], *given: Any, **offered: Any) -> Any:
+def construct(
+    key: str,
+    node: Mapping[str, Any],
+    *given: Any,
+    allow: Collection[str] = (),
+    **offered: Any,
+) -> Any:
     """Call the ``_target_`` of a node with its other entries, checked against its signature.
 
     The first arguments are those ``given``; those ``offered`` are passed where the signature names
-    them. Entries that have a ``_target_`` themselves are constructed first.
+    them. Entries that have a ``_target_`` themselves are constructed first. What the target may be
+    is said in :mod:`experiments.slots`; names in ``allow`` are allowed beyond.
     """
-    if "_target_" not in node:
+    if not isinstance(node, Mapping) or "_target_" not in node:
         raise ConfigurationError(f"{key} needs a _target_: the class or function that makes it")
-    try:
-        target = get_object(node["_target_"])
-    except Exception as error:
-        raise ConfigurationError(f"{key}._target_: {error}") from error
+    target = target_of(key, node["_target_"], allow)
     arguments = {name: value for name, value in node.items() if name != "_target_"}
     try:
         named = inspect.signature(target).parameters
         passed = {name: value for name, value in offered.items() if name in named}
-        return target(*given, **passed, **_checked(key, target, arguments))
-    except (KeyError, ValueError, TypeError) as error:
+        return target(*given, **passed, **_checked(key, target, arguments, allow))
+    except OSError:  # of files: no fault of a value
+        raise
+    except Exception as error:  # whatever a class of anybody's raises
         raise _named(key, error) from error
 
 
@@ -109,10 +136,13 @@ def _named(key: str, error: Exception) -> ConfigurationError:
     if isinstance(error, ConfigurationError):
         return error
     message = error.args[0] if isinstance(error, KeyError) and error.args else error
-    return ConfigurationError(f"{key}: {message}")
+    text = " ".join(str(message).split()) or type(error).__name__
+    return ConfigurationError(f"{key}: {text}")
 
 
-def _checked(key: str, target: Any, arguments: dict[str, Any]) -> dict[str, Any]:
+def _checked(
+    key: str, target: Any, arguments: dict[str, Any], allow: Collection[str]
+) -> dict[str, Any]:
     """Check names and types of arguments against a signature; convert, say, 1 to 1.0."""
     parameters = inspect.signature(target).parameters
     open_ended = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
@@ -122,15 +152,21 @@ def _checked(key: str, target: Any, arguments: dict[str, Any]) -> dict[str, Any]
         raise ConfigurationError(f"{key}.{min(unknown)} is unknown; allowed are {allowed}")
     hints = get_type_hints(target.__init__ if inspect.isclass(target) else target)
     return {
-        name: _typed(f"{key}.{name}", hints.get(name), parameters.get(name), value)
+        name: _typed(f"{key}.{name}", hints.get(name), parameters.get(name), value, allow)
         for name, value in arguments.items()
     }
 
 
-def _typed(key: str, hint: Any, parameter: inspect.Parameter | None, value: Any) -> Any:
+def _typed(
+    key: str,
+    hint: Any,
+    parameter: inspect.Parameter | None,
+    value: Any,
+    allow: Collection[str],
+) -> Any:
     """Convert a value to its annotated type, or to that of a numeric default; construct nodes."""
     if isinstance(value, Mapping) and "_target_" in value:
-        return construct(key, value)
+        return construct(key, value, allow=allow)
     default = parameter.default if parameter else None
     if isinstance(default, float) and not isinstance(value, bool | str):
         hint = float if value is not None and not isinstance(value, list) else hint

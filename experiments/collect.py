@@ -20,6 +20,7 @@ from experiments.checksums import Damaged, write_checked
 from experiments.code import is_committed_place, is_uncommitted
 from experiments.identity import NEUTRAL, Settings, question_id, run_id
 from experiments.plan import Job
+from experiments.refusals import one_line
 from experiments.run_store import Row, RunStore
 from experiments.sweep_log import SweepLog
 from experiments.tables import CONFIG, TEXT, curve_rows, read, run_row, settings_of, write
@@ -182,6 +183,12 @@ def keep_reference(folder: Path, runs: Path) -> Path:
     return reference
 
 
+def last_sweep(runs: Path) -> SweepLog:
+    """Give the log of the sweep that was started last, by the time that it says itself."""
+    logs = [SweepLog(path) for path in (runs / "sweeps").glob("multirun-*.jsonl")]
+    return max(logs, key=lambda log: float(log.lines()[0]["start"]))
+
+
 def swept_runs(log: SweepLog) -> list[Planned]:
     """List the runs of a sweep by its log.
 
@@ -220,15 +227,17 @@ def main() -> None:
     parser.add_argument("log", nargs="?", type=Path, help="log of a sweep; default: the last one")
     parser.add_argument("--runs", type=Path, default=Path("results/runs"))
     chosen = parser.parse_args()
-    logs = sorted((chosen.runs / "sweeps").glob("multirun-*.jsonl"))
-    if not chosen.log and not logs:
+    if not chosen.log and not list((chosen.runs / "sweeps").glob("multirun-*.jsonl")):
         parser.error(f"no sweep has been run: {chosen.runs / 'sweeps'} holds no multirun log")
-    log = SweepLog(chosen.log or logs[-1])
-    planned = swept_runs(log)
-    if not planned:
-        parser.error(f"{log.path} names no run: none has ended")
-    folder = log.path.with_suffix("")
-    collect(planned, log.path.parent.parent, folder)
+    try:
+        log = SweepLog(chosen.log) if chosen.log else last_sweep(chosen.runs)
+        planned = swept_runs(log)
+        if not planned:
+            parser.error(f"{log.path} names no run: none has ended")
+        folder = log.path.with_suffix("")
+        collect(planned, log.path.parent.parent, folder)
+    except (ValueError, OSError) as error:
+        parser.error(one_line(error))
     print(folder)
 
 

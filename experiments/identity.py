@@ -10,6 +10,8 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from experiments.precision import has_fast_bfloat16
+from experiments.refusals import check_keys
+from experiments.schema import Config
 
 SCHEMA = 1  # raise when the same configuration comes to mean other numbers
 NEUTRAL: dict[str, Any] = {
@@ -20,6 +22,7 @@ NEUTRAL: dict[str, Any] = {
     "measures": {},
     "metric": "error",
     "regulariser": {},
+    "schedule": {},
 }
 """What settings that came later are where nothing is said; a run's identity leaves these out.
 
@@ -36,9 +39,10 @@ def resolve(config: DictConfig) -> Settings:
     """Give the configuration as plain values, device and precision decided for this machine.
 
     Raises:
-        ValueError: a count or probability out of its range, named by its key.
+        ValueError: an unknown key, or a count or probability out of its range, named by its key.
     """
     settings: Settings = OmegaConf.to_container(config, resolve=True, enum_to_str=True)  # type: ignore[assignment]
+    check_keys(settings, Config)
     for key in OF_EXPERIMENTS:
         del settings[key]
     _check(settings)

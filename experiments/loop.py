@@ -9,19 +9,21 @@ from typing import Any
 
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from backdrop.streams import stream_seed
 from backdrop.transfer import to_device
 from experiments.backward import choose_backward
 from experiments.batches import Batches
-from experiments.build import ConfigurationError, Parts, construct
-from experiments.evaluation import Split, error, evaluate, is_scores, loss_of, predict
+from experiments.build import Parts, construct
+from experiments.evaluation import Split, error, evaluate, is_scores, loss_of
 from experiments.identity import Settings
 from experiments.memory import PeakMemory
 from experiments.precision import autocast
+from experiments.refusals import ConfigurationError
+from experiments.rehearsal import rehearse, two_of_a_kind_each
 from experiments.run_store import Row, RunStore
-from experiments.schedule import evaluation_epochs, learning_rate_factor
+from experiments.schedule import evaluation_epochs
 
 HIGHER_IS_BETTER = ("auc", "f1")
 
@@ -37,18 +39,14 @@ def train(settings: Settings, parts: Parts, store: RunStore, report: Callable[[R
 
     Raises:
         NonFiniteLoss: naming the first step whose loss is not finite.
-        ConfigurationError: a metric that the model's outputs have not got, or a backward pass that
-            is not exact.
+        ConfigurationError: what cannot work, before the first step.
     """
     device = settings["device"]
-    splits = {
-        name: _to_device(parts.dataset.load(name, Path(settings["system"]["data"])), device)
-        for name in ("train", "validation", "test")
-    }
+    splits = _loaded(settings, parts)
     if fit_to := getattr(parts.model, "fit_to", None):
         fit_to(splits["train"][0].cpu())
     parts.model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    _check_metric(settings, parts, splits["validation"][0][:1])
+    _rehearse(settings, parts, splits)
     epoch = _restore(parts, store.resume(device))
     batches = batches_of(settings, parts, splits["train"][1])
     shape = _shape_of_full_batches(splits["train"], batches, parts)
@@ -69,6 +67,8 @@ def train(settings: Settings, parts: Parts, store: RunStore, report: Callable[[R
             store.save_checkpoint(_state(parts, epoch))
             saved = time.monotonic()
         report(row)
+    if settings["measures"]:
+        store.save_checkpoint(_state(parts, epoch))  # epochs are not lost if measuring fails
     store.keep_outputs(*_of_items(settings, parts, splits["test"]))
     return {
         **summarise(store.metrics(), settings["metric"]),
@@ -89,7 +89,9 @@ def _of_items(settings: Settings, parts: Parts, split: Split) -> tuple[NDArray[A
 def measured(settings: Settings, parts: Parts, split: Split) -> Row:
     """Give what ``measures`` asks to know of the trained model, on one set, if anything."""
     found = {
-        name: construct(f"measures.{name}", node, parts.model, *split)
+        name: construct(
+            f"measures.{name}", node, parts.model, *split, allow=settings["system"].get("allow", ())
+        )
         for name, node in settings["measures"].items()
     }
     return {"measured": found} if found else {}
@@ -107,29 +109,25 @@ def train_epoch(
     start = time.perf_counter()
     seed, skipped = settings["seed"], batches.skipped
     chosen = batches.next_epoch()
-    first = (epoch - 1) * len(chosen)
-    factor = partial(
-        learning_rate_factor, steps=settings["epochs"] * len(chosen), warmup=settings["warmup"]
-    )
-    rate = settings["optimizer"]["lr"]
-    sums = []
+    first, steps = (epoch - 1) * len(chosen), settings["epochs"] * len(chosen)
+    sums, rate = [], 0.0
     if hasattr(parts.regulariser, "set_epoch"):
         parts.regulariser.set_epoch(epoch - 1)
     parts.model.train()
     for step, indices in enumerate(chosen, first):
-        for group in parts.optimizer.param_groups:
-            group["lr"] = rate * factor(step)
+        rate = parts.learning_rate.set(step, steps)
         batch = _batch(train, indices, seed, step, parts)
         try:
             sums.append(train_step(settings, parts, batch, step))
         except ValueError as problem:
             raise ValueError(f"at step {step} (steps count from 0): {problem}") from problem
+    parts.learning_rate.end_epoch()
     row = _averages(torch.stack(sums).tolist(), first)
     if batches.needs_both_classes:
         row["skipped"] = batches.skipped - skipped
     seconds, samples = time.perf_counter() - start, row.pop("samples")
     return row | {
-        "learning_rate": rate * factor(first + len(chosen) - 1),
+        "learning_rate": rate,
         "seconds": round(seconds, 4),
         "images_per_second": round(samples / seconds, 1),
     }
@@ -205,16 +203,28 @@ def _add_evaluations(row: Row, settings: Settings, parts: Parts, splits: dict[st
     row["evaluation_seconds"] = round(time.perf_counter() - start, 4)
 
 
-def _check_metric(settings: Settings, parts: Parts, inputs: Tensor) -> None:
-    outputs = predict(parts.model, inputs, partial(autocast, settings))
-    allowed = ("auc", "f1") if is_scores(outputs) else ("error",)
-    of = f"for outputs of shape {tuple(outputs.shape)}"
-    if settings["metric"] not in allowed:
-        raise ConfigurationError(
-            f"metric must be {' or '.join(allowed)} {of}; got {settings['metric']}"
-        )
-    if is_scores(outputs) and isinstance(parts.loss, nn.CrossEntropyLoss):
-        raise ConfigurationError(f"loss: CrossEntropyLoss takes (N, classes), not scores, {of}")
+def _loaded(settings: Settings, parts: Parts) -> dict[str, Split]:
+    folder = Path(settings["system"]["data"])
+    try:
+        return {
+            name: _to_device(parts.dataset.load(name, folder), settings["device"])
+            for name in ("train", "validation", "test")
+        }
+    except ValueError as error:
+        raise ConfigurationError(f"dataset: {error}") from error
+
+
+def _rehearse(settings: Settings, parts: Parts, splits: dict[str, Split]) -> None:
+    train, validation = splits["train"], splits["validation"]
+    two = two_of_a_kind_each(train[1])
+    try:
+        batch = _batch(train, two.to(train[1].device), settings["seed"], 0, parts)
+    except Exception as error:
+        raise ConfigurationError(f"augmentation: {error}") from error
+    of_validation = two_of_a_kind_each(validation[1])
+    classes = 1 + max(int(targets.max()) for _, targets in splits.values())
+    held = (validation[0][of_validation], validation[1][of_validation])
+    rehearse(settings, parts, batch, held, classes, measured)
 
 
 def _batch(train: Split, indices: Tensor | slice, seed: int, step: int, parts: Parts) -> Split:
@@ -261,4 +271,5 @@ def _restore(parts: Parts, state: dict[str, Any] | None) -> int:
 
 def _stateful(parts: Parts) -> dict[str, Any]:
     found = {"model": parts.model, "optimizer": parts.optimizer, "regulariser": parts.regulariser}
+    found |= parts.learning_rate.state()
     return {name: part for name, part in found.items() if part is not None}

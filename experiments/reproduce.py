@@ -25,6 +25,7 @@ from experiments.item_outputs import collect_outputs
 from experiments.looks import pairs_asked
 from experiments.pictures import draw
 from experiments.plan import Job, plan, preset_experiments
+from experiments.refusals import one_line
 from experiments.report import declarations
 from experiments.run import say_stale
 from experiments.run_store import RunStore
@@ -131,8 +132,8 @@ def main() -> int:
         return reproduce(
             chosen.preset, chosen.results, chosen.processes, chosen.wanted, chosen.uncommitted
         )
-    except ValueError as error:
-        parser.error(str(error))
+    except (ValueError, OSError) as error:
+        parser.error(one_line(error))
     except KeyboardInterrupt:
         stop("interrupted; the same command goes on, `make collect` tabulates what is finished")
 

@@ -5,6 +5,7 @@ python -m experiments.rerun 3f2a9c01d4e7
 
 import argparse
 import sys
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -12,8 +13,9 @@ import pandas as pd
 from omegaconf import OmegaConf
 
 from experiments.identity import Settings, run_id
+from experiments.refusals import check_keys, one_line
 from experiments.run_store import Row
-from experiments.schema import System
+from experiments.schema import Config, System
 from experiments.tables import flatten, read, settings_of
 from experiments.train import run_alone
 
@@ -47,14 +49,23 @@ def as_it_ran(row: Row) -> Settings:
     return settings
 
 
-def rerun(id: str, results: Path) -> int:
-    """Compute the run in a directory of its own; give 0 if its numbers are the table's."""
+def rerun(id: str, results: Path, allow: Sequence[str] = ()) -> int:
+    """Compute the run in a directory of its own; give 0 if its numbers are the table's.
+
+    Args:
+        id: of the row.
+        results: the folder of the tables.
+        allow: names of code that the row may use beyond what experiments/slots.py takes.
+    """
     row = find(id, results)
     system: Row = OmegaConf.to_container(OmegaConf.structured(System), resolve=True)  # type: ignore[assignment]
     system["runs"] = str(results / "runs" / "reruns" / f"{datetime.now():%Y-%m-%d-%H-%M-%S}")
     if not pd.isna(row["provenance.threads"]):
         system["threads"] = int(row["provenance.threads"])
-    result = flatten(run_alone({**as_it_ran(row), "system": system}))
+    system["allow"] = list(allow)
+    settings = {**as_it_ran(row), "system": system}
+    check_keys(settings, Config)
+    result = flatten(run_alone(settings))
     compared = [key for key in result if key not in COSTS and not pd.isna(row.get(key))]
     different = [key for key in compared if row[key] != result[key]]
     for key in different:
@@ -73,11 +84,15 @@ def main() -> int:
     )
     parser.add_argument("id")
     parser.add_argument("--results", type=Path, default=Path("results"))
+    parser.add_argument(
+        "--allow", action="append", default=[], metavar="NAME",
+        help="code of your own that the row may name, such as my_package.Net",
+    )  # fmt: skip
     chosen = parser.parse_args()
     try:
-        return rerun(chosen.id, chosen.results)
-    except ValueError as error:
-        parser.error(str(error))
+        return rerun(chosen.id, chosen.results, chosen.allow)
+    except (ValueError, OSError) as error:
+        parser.error(one_line(error))
 
 
 if __name__ == "__main__":

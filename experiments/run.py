@@ -12,6 +12,7 @@ from experiments.code import CODE, UNKNOWN, differs
 from experiments.identity import Settings, run_id
 from experiments.loop import train
 from experiments.provenance import provenance
+from experiments.refusals import ConfigurationError
 from experiments.run_store import Row, RunStore
 
 
@@ -67,6 +68,8 @@ def _compute(settings: Settings, store: RunStore, report: Callable[[Row], None])
         if settings["system"]["threads"] is not None:
             torch.set_num_threads(settings["system"]["threads"])
         torch.backends.cudnn.deterministic = True  # the same bits on the same GPU
+        if settings["device"] == "cuda" and not torch.cuda.is_available():
+            raise ConfigurationError("device must be cpu here: PyTorch finds no GPU; got cuda")
         store.start(settings, provenance(settings["device"]))
         result = train(settings, build(settings), store, report)
     except Exception:

@@ -152,6 +152,7 @@ class System:
     threads: int | None = None  # null: all cores, or one for each of several parallel jobs
     checkpoint_seconds: float = 20.0  # least time between two checkpoints
     progress: bool = True  # progress bar, if on a terminal
+    allow: list[str] = field(default_factory=list)  # names beyond what experiments/slots.py takes
 
 
 @dataclass
@@ -169,9 +170,10 @@ class Config:
     epochs: int = 60
     batch_size: int | None = 20  # null: the whole training set
     batching: Batching = Batching.shuffled
+    schedule: dict[str, Any] = field(default_factory=dict)  # of the learning rate, if not a cosine
     budget: dict[str, Any] = field(default_factory=dict)  # what an epoch is, if not one pass
     metric: Metric = Metric.error
-    warmup: float = 0.05  # part of training over which the learning rate rises; then a cosine to 0
+    warmup: float = 0.05  # part of training over which the learning rate rises
     evaluations: int = 10  # times that the validation and test sets are looked at
     measures: dict[str, Any] = field(default_factory=dict)  # of the trained model, on validation
     device: Device = Device.auto

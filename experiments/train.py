@@ -22,11 +22,14 @@ from tqdm import tqdm
 from experiments.identity import Settings, resolve, run_id
 from experiments.orphans import end_with
 from experiments.plan import one_arm
+from experiments.refusals import ConfigurationError, one_line
 from experiments.run import run
 from experiments.run_store import Row
 from experiments.schema import CONF
 from experiments.sweep_log import PARENT, VARIABLE, SweepLog, describe, report_failures
 
+FULL_ERROR = "HYDRA_FULL_ERROR"
+FULL = bool(os.environ.get(FULL_ERROR))  # whether the user wants tracebacks
 NO_RUN = "-"  # in the place of the id of a job whose configuration is refused
 
 
@@ -34,14 +37,41 @@ NO_RUN = "-"  # in the place of the id of a job whose configuration is refused
 def main(config: DictConfig) -> float:
     """Run one configuration; return its validation metric, for sweepers that optimise."""
     launch = HydraConfig.get()
+    if config.system.allow and not any(
+        text.lstrip("+").startswith("system.allow=") for text in launch.overrides.task
+    ):
+        raise ConfigurationError("system.allow can be given on the command line only")
     if launch.mode is RunMode.MULTIRUN:
         if "joblib" in launch.launcher._target_:
             end_with(int(os.environ[PARENT]))
         parallel = "basic_launcher" not in launch.launcher._target_
         result = run_in_sweep(config, launch.job.override_dirname, parallel)
     else:
-        result = run_alone(settings_of(config))
+        say_arms(config)
+        result = refused_in_one_line(lambda: run_alone(settings_of(config)))
     return float(result["final"]["validation"][config.metric.name])
+
+
+def refused_in_one_line(do: Callable[[], Row]) -> Row:
+    """Do something; end with one line if it fails, before Hydra would say more."""
+    try:
+        return do()
+    except Exception as error:
+        if FULL:
+            raise
+        raise SystemExit(one_line(error, HydraConfig.get().overrides.task)) from error
+
+
+def say_arms(config: DictConfig) -> None:
+    """Say that a run is none of the arms of its experiment, where it has arms."""
+    asked = any(text.startswith("arm=") for text in HydraConfig.get().overrides.task)
+    if config.arms and not asked:
+        arms = ", ".join(repr(name) for name in config.arms)
+        print(
+            f"arm is not given: this run is none of the experiment's arms, which are {arms}; "
+            "arm=null says so",
+            file=sys.stderr,
+        )
 
 
 def settings_of(config: DictConfig) -> Settings:
@@ -91,9 +121,22 @@ def run_in_sweep(config: DictConfig, label: str, parallel: bool) -> Row:
     return result
 
 
-if __name__ == "__main__":
+def command_line() -> int:
+    """Run what the command line asks for; say what fails in one line, or in a list at the end."""
+    os.environ[FULL_ERROR] = "1"  # errors come here, not to Hydra's own printing of them
     try:
         main()
-    finally:
-        if VARIABLE in os.environ:
-            report_failures(SweepLog(Path(os.environ[VARIABLE])))
+    except KeyboardInterrupt:
+        print("interrupted; the same command goes on", file=sys.stderr)
+        return 130
+    except Exception as error:
+        if FULL:
+            raise
+        if VARIABLE not in os.environ or not SweepLog(Path(os.environ[VARIABLE])).failures():
+            print(one_line(error, sys.argv[1:]), file=sys.stderr)
+            return 1
+    return report_failures(SweepLog(Path(os.environ[VARIABLE]))) if VARIABLE in os.environ else 0
+
+
+if __name__ == "__main__":
+    sys.exit(command_line())
