@@ -168,6 +168,8 @@ def _typed(
     if isinstance(value, Mapping) and "_target_" in value:
         return construct(key, value, allow=allow)
     default = parameter.default if parameter else None
+    if isinstance(default, float) and isinstance(value, bool):
+        raise ConfigurationError(f"{key} must be a number; got {value}")
     if isinstance(default, float) and not isinstance(value, bool | str):
         hint = float if value is not None and not isinstance(value, list) else hint
     elif isinstance(default, int | float) and isinstance(value, str):

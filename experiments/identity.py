@@ -3,7 +3,7 @@
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
@@ -60,9 +60,24 @@ def _check(settings: Settings) -> None:
     _check_budget(settings["budget"])
     if not 0 <= settings["warmup"] < 1:
         raise ValueError(f"warmup must be in [0, 1); got {settings['warmup']}")
+    for key, value in _numbers(settings, ""):
+        if not math.isfinite(value):
+            raise ValueError(f"{key} must be a finite number; got {value}")
     threads = settings["system"]["threads"]
     if threads is not None and threads < 1:
         raise ValueError(f"system.threads must be at least 1 or null; got {threads}")
+
+
+def _numbers(value: Any, key: str) -> Iterator[tuple[str, float]]:
+    """Give all numbers that are not whole, with their keys."""
+    if isinstance(value, Mapping):
+        for name, item in value.items():
+            yield from _numbers(item, f"{key}.{name}".lstrip("."))
+    elif isinstance(value, list):
+        for item in value:
+            yield from _numbers(item, key)
+    elif isinstance(value, float):
+        yield key, value
 
 
 def _check_budget(budget: Settings) -> None:

@@ -1,5 +1,6 @@
 """Refusals: one line that begins with the key of what cannot be used."""
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from difflib import get_close_matches
@@ -76,14 +77,13 @@ def one_line(error: BaseException, overrides: Iterable[str] = ()) -> str:
     text = " ".join(text.split())[:LONGEST] or type(error).__name__
     if not isinstance(error, HydraException | OmegaConfBaseException | ValueError | OSError):
         text = f"{type(error).__name__}: {text}"
-    key = full_key or _key_in(text, overrides)
+    composing = isinstance(error, HydraException | OmegaConfBaseException)
+    key = full_key or (_key_in(text, overrides) if composing else "")
     return text if not key or text.startswith(key) else f"{key}: {text}"
 
 
 def _key_in(text: str, overrides: Iterable[str]) -> str:
-    """Give the key of the first override that a message speaks of."""
-    keys = [each.partition("=")[0].lstrip("+~") for each in overrides]
-    for key in filter(None, keys):
-        if key in text or f"{key.replace('.', '/')}/" in text:
-            return key
-    return ""
+    """Give the longest key of an override that a message speaks of."""
+    keys = {each.partition("=")[0].lstrip("+~") for each in overrides} - {""}
+    found = [key for key in keys if re.search(rf"(?<![\w.]){re.escape(key)}(?![\w.]\w)", text)]
+    return max(found, key=len, default="")

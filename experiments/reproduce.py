@@ -25,6 +25,7 @@ from experiments.item_outputs import collect_outputs
 from experiments.looks import pairs_asked
 from experiments.pictures import draw
 from experiments.plan import Job, plan, preset_experiments
+from experiments.progress import expected_seconds
 from experiments.refusals import one_line
 from experiments.report import declarations
 from experiments.run import say_stale
@@ -56,7 +57,8 @@ def reproduce(
     jobs = plan(experiments, [f"system.runs={runs}"], pairs)
     chosen = {"all": jobs, "lacking": _lacking(jobs, folder), "none": []}[wanted]
     possible = with_data(chosen, runs)
-    status = report_failures(run_all(possible, runs, processes)) if possible else 0
+    expected = expected_seconds(jobs, finished_by_question(folder))
+    status = report_failures(run_all(possible, runs, processes, expected)) if possible else 0
     planned = [(job.id, job.experiments, job.settings) for job in jobs]
     write(pd.DataFrame(rows_here(planned, runs)), here)
     if wanted == "none":

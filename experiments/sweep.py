@@ -5,17 +5,19 @@ import queue
 import signal
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import active_children, get_context
 from pathlib import Path
+from types import MappingProxyType
 from typing import NoReturn
 
 import torch
 
 from experiments.orphans import end_with
 from experiments.plan import Job
+from experiments.progress import Progress
 from experiments.run import run, say_stale
 from experiments.run_store import RunStore
 from experiments.sweep_log import SweepLog, describe
@@ -33,11 +35,17 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def run_all(jobs: Sequence[Job], runs: Path, processes: int | None = None) -> SweepLog:
+def run_all(
+    jobs: Sequence[Job],
+    runs: Path,
+    processes: int | None = None,
+    expected: Mapping[str, float] = MappingProxyType({}),
+) -> SweepLog:
     """Compute the jobs that are not finished, ``processes`` side by side.
 
     By default one a core, or one at a time with a GPU; the cores are shared out as threads. A job
-    that fails, or whose process dies, is logged as failed and the others go on.
+    that fails, or whose process dies, is logged as failed and the others go on. Every minute a line
+    says how far they are, with the time left by the seconds that runs are ``expected`` to take.
     """
     unfinished = [job for job in jobs if RunStore(runs, job.id).result() is None]
     print(f"{len(jobs)} runs, {len(unfinished)} of them to compute", flush=True)
@@ -50,18 +58,23 @@ def run_all(jobs: Sequence[Job], runs: Path, processes: int | None = None) -> Sw
     waiting: queue.SimpleQueue[Job] = queue.SimpleQueue()
     for job in unfinished:
         waiting.put(job)
+    side_by_side = min(count, len(unfinished))
+    progress = Progress(unfinished, runs, max(1, side_by_side), expected)
     workers = [
-        threading.Thread(target=_work, args=(waiting, log, threads), daemon=True)
-        for _ in range(min(count, len(unfinished)))
+        threading.Thread(target=_work, args=(waiting, log, threads, progress), daemon=True)
+        for _ in range(side_by_side)
     ]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
+    with progress.said():
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join()
     return log
 
 
-def _work(waiting: "queue.SimpleQueue[Job]", log: SweepLog, threads: int) -> None:
+def _work(
+    waiting: "queue.SimpleQueue[Job]", log: SweepLog, threads: int, progress: Progress
+) -> None:
     """Take jobs until none is left, each into a process that outlives it unless it dies."""
     pool = _process()
     while True:
@@ -72,7 +85,8 @@ def _work(waiting: "queue.SimpleQueue[Job]", log: SweepLog, threads: int) -> Non
             return
         system = {**job.settings["system"], "threads": threads}
         try:
-            result = pool.submit(run, {**job.settings, "system": system}).result()
+            with progress.of(job):
+                result = pool.submit(run, {**job.settings, "system": system}).result()
         except BrokenProcessPool:
             log.add(job.id, job.label, "its process died", failed=True)
             pool = _process()

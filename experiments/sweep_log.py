@@ -152,6 +152,8 @@ class SweepCallback(Callback):
         """Say what the jobs said, where they said it elsewhere, and where the log is."""
         log = SweepLog(Path(os.environ[VARIABLE]))
         ended = log.lines()[1:]
+        if not ended:
+            return
         if "submitit" in config.hydra.launcher._target_:
             for line in ended:
                 print(f"{line['id']} {line['label']}: {line['text']}")

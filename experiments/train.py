@@ -47,8 +47,8 @@ def main(config: DictConfig) -> float:
         parallel = "basic_launcher" not in launch.launcher._target_
         result = run_in_sweep(config, launch.job.override_dirname, parallel)
     else:
-        say_arms(config)
         result = refused_in_one_line(lambda: run_alone(settings_of(config)))
+        say_arms(config)
     return float(result["final"]["validation"][config.metric.name])
 
 

@@ -44,7 +44,7 @@ def make(monkeypatch, tmp_path, capsys):
     """Give a function that makes a preset as the Makefile does; it gives status and text."""
     results = tmp_path / "results"
 
-    def run_here(jobs, runs, processes):
+    def run_here(jobs, runs, processes, expected):
         for each in jobs:
             run({**each.settings, "system": {**each.settings["system"], "runs": str(runs)}})
 

@@ -105,7 +105,7 @@ def preset(scored_settings, monkeypatch, tmp_path):
         monkeypatch.setattr(module, "declarations", lambda *_: declared)
         return tmp_path / "results"
 
-    def run_here(jobs, runs, processes):
+    def run_here(jobs, runs, processes, expected):
         for each in jobs:
             run({**each.settings, "system": {**each.settings["system"], "runs": str(runs)}})
         return "log"
