@@ -15,6 +15,7 @@ from backdrop.neighbours.ydrop import YDrop
 from backdrop.placement import Placement, place
 from backdrop.receptive_field import ReceptiveField, receptive_field
 from backdrop.scale import Site, module_at_scale
+from backdrop.schedule import PSchedule
 from backdrop.stratified import StratifiedBackdrop
 from backdrop.survivors import InexactError, Survivors, survivors, why_inexact
 
@@ -26,6 +27,7 @@ __all__ = [
     "ChannelDropBack",
     "CodeChannelDropBack",
     "InexactError",
+    "PSchedule",
     "PaperChannelDropBack",
     "Placement",
     "ReceptiveField",

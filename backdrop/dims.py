@@ -1,10 +1,10 @@
-"""Which dims of a tensor are meant: by numbers, or by the names sample, channel and spatial."""
+"""Which dims of a tensor are meant: by numbers, or by the names sample, channel, spatial, token."""
 
 from collections.abc import Sequence
 
 Dims = str | int | Sequence[int]
 
-NAMED_DIMS = ("sample", "channel", "spatial")
+NAMED_DIMS = ("sample", "channel", "spatial", "token")
 
 
 def checked_dims(dims: Dims) -> str | tuple[int, ...]:
@@ -13,6 +13,11 @@ def checked_dims(dims: Dims) -> str | tuple[int, ...]:
         names = dims.split("+")
         if not set(names) <= set(NAMED_DIMS) or len(set(names)) < len(names):
             raise ValueError(f"dims must join different ones of {NAMED_DIMS} by '+', got {dims!r}")
+        if "token" in names and not set(names) <= {"sample", "token"}:
+            raise ValueError(
+                "dims='token' are those between the first and the last, which holds the channels: "
+                f"they join 'sample' alone, got {dims!r}"
+            )
         return dims
     numbers = (dims,) if isinstance(dims, int) else dims
     if not isinstance(numbers, Sequence) or not all(type(dim) is int for dim in numbers):
@@ -27,6 +32,8 @@ def resolve_dims(dims: str | tuple[int, ...], ndim: int) -> set[int]:
 
     >>> resolve_dims("sample+spatial", 4)
     {0, 2, 3}
+    >>> resolve_dims("sample+token", 3)
+    {0, 1}
     """
     lacking = f"dims={dims!r} do not all exist in an input with {ndim} dims"
     if isinstance(dims, tuple):
@@ -36,8 +43,17 @@ def resolve_dims(dims: str | tuple[int, ...], ndim: int) -> set[int]:
         if len(masked) < len(dims):
             raise ValueError(f"dims={dims!r} name one dim twice in an input with {ndim} dims")
         return masked
-    ranges = {"sample": range(1), "channel": range(1, 2), "spatial": range(2, max(ndim, 3))}
+    ranges = {
+        "sample": range(1),
+        "channel": range(1, 2),
+        "spatial": range(2, max(ndim, 3)),
+        "token": range(1, max(ndim - 1, 2)),
+    }
     masked = {dim for name in dims.split("+") for dim in ranges[name]}
-    if max(masked) >= ndim:
-        raise ValueError(f"{lacking}: 'sample' is dim 0, 'channel' dim 1, 'spatial' 2 and above")
+    least = 3 if "token" in dims else max(masked) + 1
+    if ndim < least:
+        raise ValueError(
+            f"{lacking}: 'sample' is dim 0, 'channel' dim 1, 'spatial' 2 and above, and 'token' "
+            "those between the first and the last"
+        )
     return masked

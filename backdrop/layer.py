@@ -33,6 +33,8 @@ class Backdrop(nn.Module):
         dims: numbers (one or several, negative ones count from the last), or the names ``"sample"``
             (dim 0), ``"channel"`` (dim 1) and ``"spatial"`` (dims 2 and above), joined by ``+``.
             ``"spatial"`` draws one mask for all samples, ``"sample+spatial"`` one for each.
+            ``"token"`` and ``"sample+token"`` do so for sequences of tokens (N, L, E), and other
+            inputs with their channels last (N, …, E).
         normalisation: ``"realised"`` divides by the share that survives in this draw,
             ``"expected"`` by 1 - p, and then nothing is forced to survive.
         generator: the source of random numbers, by default the global one of the input's device;
@@ -45,8 +47,8 @@ class Backdrop(nn.Module):
             model's input shows the receptive field of that element.
 
     Shape:
-        (N, C, L), (N, C, H, W), (N, C, D, H, W) or any other; the output has the same. Gradients
-        keep their dtype and are scaled in float32 or better.
+        (N, C, L), (N, C, H, W), (N, C, D, H, W), (N, L, E) or any other; the output has the same.
+        Gradients keep their dtype and are scaled in float32 or better.
 
     Raises:
         TypeError: if ``p`` or ``dims`` is of the wrong type, or the input is an integer tensor.
@@ -75,12 +77,21 @@ class Backdrop(nn.Module):
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
-        self.p = checked_number("p", p, "[0, 1)")
+        self.p = p
         self.dims = checked_dims(dims)
         self.normalisation = checked_normalisation(normalisation)
         self.generator = checked_generator(generator)
         self.fixed_mask: Tensor | None = None
         self._record: list[Tensor] | None = None
+
+    @property
+    def p(self) -> float:
+        """Give the probability that a location is masked; it may be set between forward passes."""
+        return self._p
+
+    @p.setter
+    def p(self, p: float) -> None:
+        self._p = checked_number("p", p, "[0, 1)")
 
     def forward(self, x: Tensor) -> Tensor:
         """Return ``x`` and, in training, arrange for its gradient to be masked."""

@@ -19,6 +19,9 @@ from experiments.refusals import ConfigurationError
 from experiments.schedule import LearningRate
 from experiments.slots import target_of
 
+OF_PLACES = ("after", "scale", "schedule")
+"""Entries of a mask that say where and when, and are not for its layer."""
+
 
 @dataclass
 class Parts:
@@ -32,6 +35,7 @@ class Parts:
     learning_rate: LearningRate
     regulariser: Any
     masks: dict[str, nn.Module]
+    schedules: list[backdrop.PSchedule]
 
     @cached_property
     def stratified_masks(self) -> list[backdrop.StratifiedBackdrop]:
@@ -60,6 +64,11 @@ def build(settings: Settings) -> Parts:
         name: place_mask(f"masks.{name}", entry, model, dataset.input_shape, make)
         for name, entry in settings["masks"].items()
     }
+    schedules = [
+        _scheduled(f"masks.{name}.schedule", entry, masks[name])
+        for name, entry in settings["masks"].items()
+        if "schedule" in entry
+    ]
     if "lr" not in settings["optimizer"]:
         raise ConfigurationError("optimizer.lr must be given: the learning rate")
     optimizer = make("optimizer", settings["optimizer"], model.parameters())
@@ -78,6 +87,7 @@ def build(settings: Settings) -> Parts:
         learning_rate=LearningRate(optimizer, rate, settings["warmup"], schedule),
         regulariser=optional("regulariser", **acted_on),
         masks=masks,
+        schedules=schedules,
     )
 
 
@@ -91,7 +101,7 @@ def place_mask(
     """Put the layer of one entry after the module it names, or at its scale in pixels."""
     if not isinstance(entry, Mapping):
         raise ConfigurationError(f"{key} must be a layer: a _target_ and arguments; got {entry!r}")
-    layer = {name: value for name, value in entry.items() if name not in ("after", "scale")}
+    layer = {name: value for name, value in entry.items() if name not in OF_PLACES}
     if ("after" in entry) == ("scale" in entry):
         raise ConfigurationError(f"{key} needs either after (a module's name) or scale (pixels)")
     try:
@@ -103,6 +113,18 @@ def place_mask(
     except Exception as error:  # whatever a layer of anybody's raises
         raise _named(key, error) from error
     return made
+
+
+def _scheduled(key: str, entry: Mapping[str, Any], layer: Any) -> backdrop.PSchedule:
+    """Give the schedule of a layer's p, which by default ends at the p of its entry."""
+    given = entry["schedule"]
+    if not isinstance(given, Mapping):
+        raise ConfigurationError(f"{key} must hold start, end, begin or finish; got {given!r}")
+    arguments = {"end": entry.get("p"), **given}
+    try:
+        return backdrop.PSchedule([layer], **_checked(key, backdrop.PSchedule, arguments, ()))
+    except (ValueError, TypeError) as error:
+        raise _named(key, error) from error
 
 
 def construct(

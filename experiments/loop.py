@@ -16,7 +16,7 @@ from backdrop.transfer import to_device
 from experiments.backward import choose_backward
 from experiments.batches import Batches
 from experiments.build import Parts, construct
-from experiments.evaluation import Split, error, evaluate, is_scores, loss_of
+from experiments.evaluation import Split, error, evaluate, is_scores, loss_of, predict
 from experiments.identity import Settings
 from experiments.memory import PeakMemory
 from experiments.precision import autocast
@@ -50,6 +50,8 @@ def train(settings: Settings, parts: Parts, store: RunStore, report: Callable[[R
     epoch = _restore(parts, store.resume(device))
     batches = batches_of(settings, parts, splits["train"][1])
     shape = _shape_of_full_batches(splits["train"], batches, parts)
+    for schedule in parts.schedules:  # the backward pass is chosen for where most is masked
+        schedule.step(float(schedule.end > schedule.start))
     used = choose_backward(parts.model, settings, shape)
     if settings["compile"]:
         parts.model.compile()  # type: ignore[no-untyped-call]
@@ -116,6 +118,8 @@ def train_epoch(
     parts.model.train()
     for step, indices in enumerate(chosen, first):
         rate = parts.learning_rate.set(step, steps)
+        for p_schedule in parts.schedules:
+            p_schedule.step(step / steps)
         batch = _batch(train, indices, seed, step, parts)
         try:
             sums.append(train_step(settings, parts, batch, step))

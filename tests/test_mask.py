@@ -15,6 +15,8 @@ MASKED = {
     "channel": {1},
     "spatial": {2, 3},
     "sample+spatial": {0, 2, 3},
+    "token": {1, 2},
+    "sample+token": {0, 1, 2},
     "sample+channel": {0, 1},
     1: {1},
     -1: {3},
@@ -102,6 +104,17 @@ def test_sequences_images_and_volumes_are_masked_alike_over_channels(shape):
         grad = input_gradient(layer, x, torch.ones(shape))
     assert masks[0].shape == (shape[0], 1, *shape[2:])
     assert torch.equal(grad, masks[0].expand(shape))
+
+
+def test_tokens_of_a_sequence_are_masked_alike_over_their_features():
+    x = torch.zeros(4, 50, 8, requires_grad=True)
+    with (layer := Backdrop(0.5, "sample+token")).recorded() as masks:
+        layer(x).sum().backward()
+    assert masks[0].shape == (4, 50, 1)
+    assert torch.equal(x.grad, masks[0].expand(4, 50, 8))
+    with (layer := Backdrop(0.5, "token")).recorded() as masks:
+        layer(x)
+    assert masks[0].shape == (1, 50, 1)
 
 
 def test_output_shares_memory_and_layout_without_being_a_view():
@@ -250,6 +263,8 @@ def test_own_generator_draws_and_is_carried_over_by_copies():
         (ValueError, {"dims": "batch"}, "'sample', 'channel', 'spatial'.*got 'batch'"),
         (ValueError, {"dims": "sample+sample"}, "different"),
         (ValueError, {"dims": ""}, "got ''"),
+        (ValueError, {"dims": "token+channel"}, "join 'sample' alone, got 'token.channel'"),
+        (ValueError, {"dims": "sample+spatial+token"}, "join 'sample' alone"),
         (ValueError, {"dims": ()}, "at least one"),
         (ValueError, {"dims": (1, 1)}, r"once, got \(1, 1\)"),
         (TypeError, {"dims": 1.0}, "got 1.0"),
@@ -273,6 +288,8 @@ def test_constructor_refuses(error, arguments, message):
         (ValueError, "spatial", torch.zeros(2, 3), "2 dims"),
         (ValueError, "sample+spatial", torch.zeros(2, 3), "'spatial' 2 and above"),
         (ValueError, "channel", torch.zeros(2), "'channel' dim 1"),
+        (ValueError, "token", torch.zeros(2, 3), "'token' those between the first and the last"),
+        (ValueError, "sample+token", torch.zeros(2), "1 dims: .* 'token' those between"),
         (ValueError, "sample", torch.tensor(1.0), "0 dims"),
         (ValueError, "sample", torch.zeros(0, 3), r"empty input of shape \(0, 3\)"),
         (TypeError, "sample", torch.zeros(2, 3, dtype=torch.int64), "torch.int64"),

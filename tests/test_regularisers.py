@@ -9,7 +9,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf.errors import OmegaConfBaseException
 
 from experiments.build import ConfigurationError, build
-from experiments.identity import resolve
+from experiments.identity import resolve, run_id
 from experiments.loop import batches_of, train_epoch
 from experiments.run import run
 from experiments.schema import CONF
@@ -31,6 +31,8 @@ REGULARISERS = [
     ("texture_net", "regulariser=channel_dropback"),
     ("texture_net", "regulariser=channel_dropback_code regulariser.rate_layer=1"),
     ("mlp", "regulariser=ydrop"),
+    ("texture_net", "masks=two_scale +masks.fine.schedule.start=0 +masks.coarse.schedule.start=.9"),
+    ("texture_net", "masks=dropblock +masks.first_dropblock.schedule.start=0.0"),
 ]
 
 
@@ -83,6 +85,49 @@ def test_an_interrupted_run_resumes_to_the_same_numbers(tiny, net, override, epo
         run(broken, interrupt_after(epoch))
     assert numbers(run(broken)) == numbers(expected)
     assert without_times(store_of(broken).metrics()) == without_times(store_of(whole).metrics())
+
+
+@pytest.mark.parametrize(
+    ("masks", "name", "p"), [("two_scale", "fine", 0.5), ("dropblock", "first_dropblock", 0.1)]
+)
+def test_scheduled_masks_move_from_the_start_to_the_p_of_their_entry(tiny, masks, name, p):
+    at = [f"+masks.{name}.schedule.{key}" for key in ("start=0.2", "begin=0.25", "finish=0.75")]
+    settings = tiny("texture_net", f"masks={masks}", *at, "epochs=4")
+    parts = build(settings)
+    (schedule,) = parts.schedules
+    (layer,) = schedule.layers
+    train = parts.dataset.load("train", Path(settings["system"]["data"]))
+    batches, found = batches_of(settings, parts, train[1]), []
+    parts.model.register_forward_pre_hook(lambda *_: found.append(layer.p))
+    for epoch in range(1, 5):
+        train_epoch(settings, parts, train, batches, epoch)
+    steps = len(found)
+    assert steps == 12
+    parts_done = [min(max((step / steps - 0.25) / 0.5, 0), 1) for step in range(steps)]
+    assert found == pytest.approx([0.2 + (p - 0.2) * part for part in parts_done])
+    assert found[-1] == p
+
+
+def test_a_schedule_of_one_value_trains_as_that_value_does(tiny):
+    plain = tiny("texture_net", "masks=two_scale", folder="plain")
+    held = tiny("texture_net", "masks=two_scale", "+masks.fine.schedule.start=0.5")
+    assert run_id(held) != run_id(plain)
+    assert numbers(run(held)) == numbers(run(plain))
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("+masks.fine.schedule=0.5", r"^masks\.fine\.schedule must hold start, .* got 0\.5"),
+        ("+masks.fine.schedule.end=0.5", r"^masks\.fine\.schedule: .*'start'"),
+        ("+masks.fine.schedule.start=1", r"^masks\.fine\.schedule: start must lie in .* got 1"),
+        ("+masks.fine.schedule={start:0,over:2}", r"^masks\.fine\.schedule\.over is unknown"),
+        ("+masks.fine.schedule={start:0,begin:.5,finish:.5}", "begin must be below finish"),
+    ],
+)
+def test_wrong_schedules_are_named_by_their_key(tiny, override, message):
+    with pytest.raises(ConfigurationError, match=message):
+        build(tiny("texture_net", "masks=two_scale", override))
 
 
 class Recorder:
