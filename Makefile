@@ -21,7 +21,7 @@ DRAW_VENV = $(if $(wildcard $(INSTALLED)),$(VENV),.venv-figures)
 DRAW_INSTALLED = $(DRAW_VENV)/.installed
 DRAW = $(DRAW_VENV)/bin/python -m
 
-.PHONY: help reproduce-paper complete collect rerun figures bench sweep-figure test test-all lint format lock clean
+.PHONY: help reproduce-paper complete collect rerun figures bench sweep-figure test test-all lint format docs lock clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -77,13 +77,16 @@ format: $(INSTALLED)  ## format the code
 	$(VENV)/bin/ruff check --fix .
 	$(VENV)/bin/ruff format .
 
+docs: .venv-docs/.installed  ## make the site of docs/ with the API reference, in build/docs
+	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --strict
+
 lock: $(INSTALLED)  ## resolve the newest allowed versions into requirements.lock (needs uv)
 	uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 \
 		--no-emit-index-url --no-emit-find-links --no-header --no-annotate --upgrade --quiet \
 		--output-file requirements.lock
 
 clean:  ## remove environments and caches; results and data stay
-	rm -rf .venv .venv-figures .pytest_cache .hypothesis .mypy_cache .ruff_cache build dist ./*.egg-info
+	rm -rf .venv .venv-figures .venv-docs .pytest_cache .hypothesis .mypy_cache .ruff_cache build dist ./*.egg-info
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 # TORCH=cpu leaves the CUDA packages out, and takes the builds that PyTorch offers for processors.
@@ -107,4 +110,9 @@ $(INSTALLED): requirements.lock pyproject.toml
 	$(PYTHON) -m venv .venv-figures
 	.venv-figures/bin/pip install --quiet --disable-pip-version-check --constraint requirements.lock \
 		numpy pandas scipy statsmodels matplotlib
+	@touch $@
+
+.venv-docs/.installed: docs/requirements.txt
+	$(PYTHON) -m venv .venv-docs
+	.venv-docs/bin/pip install --quiet --disable-pip-version-check --requirement docs/requirements.txt
 	@touch $@
