@@ -53,14 +53,14 @@ SLOTS = {
     "dataset": Slot(None, ("backdrop.datasets",), ("load", "input_shape")),
     "model": Slot(nn.Module, ("backdrop.models", "torchvision.models")),
     "masks": Slot(nn.Module),
-    "regulariser": Slot(None, ("backdrop.channel_dropback", "backdrop.ydrop")),
+    "regulariser": Slot(None, ("backdrop.neighbours",)),
     "augmentation": Slot(None, ("backdrop.datasets.augmentation",)),
     "loss": Slot(nn.Module, ("backdrop.losses",)),
     "optimizer": Slot(Optimizer),
     "schedule": Slot(LRScheduler, ("experiments.schedule",)),
     "measures": Slot(None, ("experiments.measures",)),
 }
-ARGUMENT = Slot(nn.Module, ("backdrop.channel_dropback", "backdrop.ydrop"))
+ARGUMENT = Slot(nn.Module, ("backdrop.neighbours",))
 """What an argument of these may be made by."""
 
 BY_NAME = ("masks", "measures")  # whose parts have names of their own
