@@ -19,6 +19,7 @@ import pandas as pd
 from experiments.checksums import Damaged, write_checked
 from experiments.code import is_committed_place, is_uncommitted
 from experiments.identity import NEUTRAL, Settings, question_id, run_id
+from experiments.naming import in_words
 from experiments.plan import Job
 from experiments.refusals import one_line
 from experiments.run_store import Row, RunStore
@@ -70,7 +71,8 @@ def declare(
     """Write what experiments say of themselves: arms.csv and experiments.json under ``folder``.
 
     arms.csv has a row for each run of the table in each experiment that asks for it: its arm, the
-    kind of it, the setting in which it meets its baseline, and what a search chose for it.
+    kind of it, the setting in which it meets its baseline, what a search tries with it, and what
+    one chose for it.
     """
     ids = dict(zip(questions(table), table["id"], strict=True))
     rows = [
@@ -79,7 +81,8 @@ def declare(
             "id": ids[question_id(job.settings)],
             "arm": place.arm,
             "kind": place.kind,
-            "setting": place.varies,
+            "setting": place.setting,
+            "tried": in_words(place.tried),
             "chosen": place.chosen,
         }
         for experiment in declared["experiments"]

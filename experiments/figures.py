@@ -1,8 +1,12 @@
 """The figures that an experiment's report may name; scripts/figures draws them."""
 
-PLAIN = ("learning_curves", "gains", "high_conductance")
-WITH_KEYS = {
-    "against": ("against", "lines", "panels"),
-    "heat_map": ("heat_map",),
+FIGURES: dict[str, tuple[str, ...]] = {
+    "learning_curves": (),
+    "gains": (),
+    "heat_map": (),
+    "against": ("against", "lines", "panels", "of"),
 }
-"""Figures that take settings, by the first key of their mapping, and all keys it may have."""
+"""The keys that each figure takes; its name is the first, one without keys is a bare word."""
+
+GROUPS = ("arm", "kind", "setting", "share")
+"""What lines, panels and axes may be made of beside the keys of settings."""

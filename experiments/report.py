@@ -7,8 +7,10 @@ from typing import Any
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
-from experiments.figures import PLAIN, WITH_KEYS
+from experiments.figures import FIGURES, GROUPS
+from experiments.arms import arms_of
 from experiments.identity import Settings
+from experiments.naming import in_words
 from experiments.plan import Job, Place
 from experiments.schema import CONF, Chapter
 from experiments.tables import flatten
@@ -20,13 +22,17 @@ def declarations(experiments: Sequence[str], jobs: Iterable[Job]) -> dict[str, A
     Raises:
         ValueError: a figure, kind, arm or key that there is not, named with its experiment.
     """
-    asked = list(jobs)
+    asked, known = list(jobs), chapters()
     with initialize_config_dir(CONF, version_base="1.3"):
         configs = {name: compose("train", [f"experiment={name}"]) for name in experiments}
-    return {
-        "chapters": chapters(),
-        "experiments": {name: _declared(name, config, asked) for name, config in configs.items()},
-    }
+    declared = {}
+    for name, config in configs.items():
+        own = [(job.settings, p) for job in asked for p in job.places if p.experiment == name]
+        try:
+            declared[name] = _declared(config, own, known.get(name.partition("/")[0]))
+        except ValueError as error:
+            raise ValueError(f"{name}: report.{error}") from error
+    return {"chapters": known, "experiments": declared}
 
 
 def chapters(conf: Path = Path(CONF)) -> dict[str, Any]:
@@ -35,24 +41,30 @@ def chapters(conf: Path = Path(CONF)) -> dict[str, Any]:
     return {str(name): _plain(OmegaConf.merge(Chapter, node)) for name, node in found.items()}
 
 
-def _declared(experiment: str, config: DictConfig, jobs: Sequence[Job]) -> dict[str, Any]:
-    own = [(job.settings, p) for job in jobs for p in job.places if p.experiment == experiment]
+def _declared(
+    config: DictConfig, own: Sequence[tuple[Settings, Place]], chapter: Mapping[str, Any] | None
+) -> dict[str, Any]:
     report = _plain(config.report)
-    try:
-        _check(report, own)
-    except ValueError as error:
-        raise ValueError(f"{experiment}: report.{error}") from error
+    _check(report, own)
+    if report["smallest_effect"] is None and not chapter:
+        raise ValueError("smallest_effect must be a number: no chapter has one for it; got null")
     search = _plain(config.search) if config.search.seeds else None
     split = "validation" if search else "test"
-    metric = f"{split}.{config.metric.name}"
-    return {**report, "metric": metric, "search": search, "chosen_by": config.chosen_by}
+    return {
+        **report,
+        "kinds": list(dict.fromkeys(run.kind for run in arms_of(config))),
+        "metric": f"{split}.{config.metric.name}",
+        "search": search,
+        "chosen_by": config.chosen_by,
+    }
 
 
 def _check(report: Mapping[str, Any], own: Sequence[tuple[Settings, Place]]) -> None:
     arms, kinds = {place.arm for _, place in own}, {place.kind for _, place in own}
     keys = {key for settings, _ in own for key in flatten(settings)}
     if report["baseline"]:
-        _one_of("baseline", report["baseline"], arms)
+        tried = {f"{place.arm} ({in_words(place.tried)})" for _, place in own if place.tried}
+        _one_of("baseline", report["baseline"], arms | tried)
     for kind in report["claim"]:
         _one_of("claim", kind, kinds)
     for name, rival in report["rivals"].items():
@@ -62,17 +74,19 @@ def _check(report: Mapping[str, Any], own: Sequence[tuple[Settings, Place]]) -> 
     for key in report["columns"]:
         _one_of("columns", key, keys)
     for figure in report["figures"]:
-        _check_figure(figure, keys)
+        _check_figure(figure, keys | set(GROUPS))
 
 
 def _check_figure(figure: Any, keys: set[str]) -> None:
     if not isinstance(figure, Mapping):
-        _one_of("figures", figure, {*PLAIN, *WITH_KEYS})
+        _one_of("figures", figure, {name for name, takes in FIGURES.items() if not takes})
         return
     name = next(iter(figure))
-    _one_of("figures", name, set(WITH_KEYS))
-    for key in figure:
-        _one_of(f"figures.{name}", key, set(WITH_KEYS[name]))
+    _one_of("figures", name, {name for name, takes in FIGURES.items() if takes})
+    for key, value in figure.items():
+        _one_of(f"figures.{name}", key, set(FIGURES[name]))
+        if key != "of":  # measured: only runs tell
+            _one_of(f"figures.{name}.{key}", value, keys)
 
 
 def _one_of(key: str, value: Any, known: set[str]) -> None:

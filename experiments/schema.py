@@ -100,7 +100,8 @@ class Report:
     question: str = ""
     task: str = ""  # what must be said wherever a number of the experiment stands
     setting: str = ""  # names what is swept over beside arms and seeds; by default in words
-    baseline: str = ""  # label of the arm that all others are compared with, in every setting
+    baseline: str = ""  # label of the arm that all others are compared with, in every setting;
+    # where an arm tries several things, ``label (what is tried)``
     rivals: dict[str, Rival] = field(default_factory=dict)  # what else, by name
     claim: list[str] = field(default_factory=list)  # kinds whose comparisons answer the claim
     smallest_effect: float | None = None  # of interest; null: that of its chapter
