@@ -42,7 +42,7 @@ collect: $(INSTALLED)  ## compute nothing; collect and report the finished runs 
 define AND_REPORT
 status=0; $(1) || status=$$?; \
 if [ -e "$(RESULTS)/$(PRESET)/runs.csv" ]; then { $(RUN) scripts.report "$(RESULTS)/$(PRESET)" && \
-$(RUN) scripts.agreement "$(RESULTS)/runs/reference/$(PRESET).csv" "$(RESULTS)/runs/here/$(PRESET).csv" $(2); \
+$(RUN) scripts.agreement "$(RESULTS)/$(PRESET)" $(2); \
 } || status=1; fi; exit $$status
 endef
 

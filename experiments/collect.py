@@ -18,13 +18,13 @@ import pandas as pd
 
 from experiments.checksums import Damaged, write_checked
 from experiments.code import is_committed_place, is_uncommitted
-from experiments.identity import NEUTRAL, Settings, question_id, run_id
+from experiments.identity import NEUTRAL, Settings, identity, question_id, run_id
 from experiments.naming import in_words
 from experiments.plan import Job
 from experiments.refusals import one_line
 from experiments.run_store import Row, RunStore
 from experiments.sweep_log import SweepLog
-from experiments.tables import CONFIG, TEXT, curve_rows, read, run_row, settings_of, write
+from experiments.tables import CONFIG, TEXT, curve_rows, flatten, read, run_row, settings_of, write
 
 Planned = tuple[str, Sequence[str], Settings]  # id, experiments, configuration
 
@@ -91,6 +91,10 @@ def declare(
         if place.experiment == experiment
     ]
     write(pd.DataFrame(rows), folder / "arms.csv")
+    _write_json(declared, folder)
+
+
+def _write_json(declared: Mapping[str, Any], folder: Path) -> None:
     text = json.dumps(declared, indent=1, ensure_ascii=False)
     write_checked(folder / "experiments.json", f"{text}\n".encode())
 
@@ -222,6 +226,18 @@ def _id_of(settings: Settings) -> str:
     return run_id({**NEUTRAL, **settings})
 
 
+def swept_keys(planned: Sequence[Planned]) -> list[str]:
+    """Give the settings that a sweep varied, beside seeds."""
+    rows = [flatten(identity(settings)) for _, _, settings in planned]
+    keys = dict.fromkeys(key for row in rows for key in row)
+    return [
+        key
+        for key in keys
+        if key.rpartition(".")[2] != "seed"
+        and len({json.dumps(row.get(key), sort_keys=True) for row in rows}) > 1
+    ]
+
+
 def main() -> None:
     """Collect a sweep into results/runs/sweeps/<its name>/."""
     parser = argparse.ArgumentParser(
@@ -239,6 +255,9 @@ def main() -> None:
             parser.error(f"{log.path} names no run: none has ended")
         folder = log.path.with_suffix("")
         collect(planned, log.path.parent.parent, folder)
+        metric = f"test.{planned[0][2]['metric']}"
+        sweep = {"sweep": {"swept": swept_keys(planned), "metric": metric}}
+        _write_json({"experiments": sweep}, folder)
     except (ValueError, OSError) as error:
         parser.error(one_line(error))
     print(folder)

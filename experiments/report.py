@@ -7,8 +7,8 @@ from typing import Any
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
-from experiments.figures import FIGURES, GROUPS
 from experiments.arms import arms_of
+from experiments.figures import FIGURES, GROUPS
 from experiments.identity import Settings
 from experiments.naming import in_words
 from experiments.plan import Job, Place

@@ -11,69 +11,13 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-import pandas as pd
-
-from scripts import style
-from scripts.bench_figures import draw_cost, draw_growth, has_cost, has_growth
-from scripts.bench_results import (
-    exponent,
-    of_setting,
-    read_bench,
-    settings,
-    tables,
-    threads_text,
-)
-from scripts.bench_targets import target_table
-from scripts.markdown_table import GAP, markdown_table, with_marked
+from scripts.figures import style
+from scripts.figures.bench import draw_cost, draw_growth, has_cost, has_growth
+from scripts.read.bench import of_setting, read_bench, settings, tables
+from scripts.write.bench import page, targets_table
+from scripts.write.markdown import with_marked
 
 MARKER = "bench"
-TITLES = {
-    "mask_cost": "The masks alone",
-    "survivors": "Survivors",
-    "neighbours": "Neighbours",
-    "defaults": "Default settings",
-    "auc_loss": "The AUC loss",
-    "sampler": "The texture sampler",
-    "sweep": "Sweeps",
-    "large_image": "An image too large for ordinary training",
-}
-NOTE = (
-    "Medians with quartiles; variants were measured in turn, and relative times are medians of "
-    "ratios within rounds."
-)
-
-
-def page(path: Path) -> str:
-    """Write the page of one hardware."""
-    table = read_bench(path)
-    parts = [f"# Benchmarks: {', '.join(dict.fromkeys(table['hardware']))}", NOTE]
-    parts += ["## Targets", target_table(table)]
-    chapters = table["comparison"].str.split("/").str[0]
-    for name, title in TITLES.items():
-        rows = table[chapters == name]
-        if len(rows):
-            parts += [f"## {title}", *_section(rows)]
-    if has_cost(table):
-        parts += [_figure(path, "cost", "Time and memory of a step against p", table)]
-    if has_growth(table):
-        parts += [_figure(path, "growth", "Time against size", table)]
-    measured = table.assign(comparison=chapters)
-    versions = measured[["comparison", "torch", "python", "cores", "commit"]].drop_duplicates()
-    cells = [list(row) for row in versions.astype(str).itertuples(index=False)]
-    parts += ["## Versions", markdown_table(list(versions), cells)]
-    parts += ["Made by `make bench`; this page by `make figures`."]
-    return "\n\n".join(parts) + "\n"
-
-
-def targets_table(results: Path) -> str:
-    """Write the targets for each hardware."""
-    parts = []
-    for path in tables(results):
-        table = read_bench(path)
-        hardware = ", ".join(dict.fromkeys(table["hardware"]))
-        about = f"On {hardware} ([all numbers](../results/bench/{path.stem}.md)):"
-        parts.append(f"{about}\n\n{target_table(table)}")
-    return "\n\n".join(parts) or "No benchmark has been committed yet: `make bench`."
 
 
 def write(results: Path) -> None:
@@ -101,85 +45,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if f"<!-- {MARKER}:begin -->" in text:
         table = targets_table(options.results)
         options.page.write_text(with_marked(text, table, MARKER), encoding="utf-8")
-
-
-def _figure(path: Path, name: str, what: str, table: pd.DataFrame) -> str:
-    """Show a figure, which is drawn for the first setting."""
-    caption = f"{what}, {threads_text(*settings(table)[0])}."
-    return f"![{caption}](figures/{path.stem}_{name}.png)\n\n{caption}"
-
-
-def _section(rows: pd.DataFrame) -> list[str]:
-    """Write the comparisons of a chapter, each with the fitted exponents of its times if any."""
-    parts = []
-    for name in dict.fromkeys(rows["comparison"]):
-        own = rows[rows["comparison"] == name]
-        parts += [f"### {name}", comparison_table(own), *_exponents(own)]
-    if (rows["comparison"] == "sweep").any():
-        rates = rows.dropna(subset=["seconds"])
-        parts += [
-            ", ".join(
-                f"{row.variant}: {3600 / row.seconds:.0f} runs an hour"
-                for row in rates.itertuples()
-            )
-            + "."
-        ]
-    return parts
-
-
-def comparison_table(rows: pd.DataFrame) -> str:
-    """Write times, relative times and memory, one row for each case and variant."""
-    columns = settings(rows)
-    lines = []
-    for (case, variant), own in rows.groupby(["case", "variant"], sort=False):
-        cells = [case, variant]
-        for setting in columns:
-            found = of_setting(own, setting)
-            cells += [_time(found), _relative(found), _memory(found)]
-        notes = ", ".join(dict.fromkeys(filter(None, own["note"])))
-        lines.append([*cells, notes])
-    kinds = ", ".join(dict.fromkeys(filter(None, rows["memory_kind"])))
-    header = ["case", "variant"]
-    for setting in columns:
-        header += [f"time, {threads_text(*setting)}", "of the baseline's", f"memory ({kinds})"]
-    return markdown_table([*header, "note"], lines)
-
-
-def _exponents(rows: pd.DataFrame) -> list[str]:
-    rows = of_setting(rows, settings(rows)[0]).dropna(subset=["n", "seconds"])
-    texts = []
-    for variant, own in rows.groupby("variant", sort=False):
-        if len(own) > 2:
-            a = exponent(own["n"].tolist(), own["seconds"].tolist())
-            texts.append(f"{variant}: n to the power {a:.2f}")
-    return [f"Fitted to the largest sizes, time grows as {'; '.join(texts)}."] if texts else []
-
-
-def _time(rows: pd.DataFrame) -> str:
-    if rows["seconds"].isna().all():
-        return GAP
-    row = rows.iloc[0]
-    unit, scale = ("s", 1.0) if row["seconds_high"] >= 1 else ("ms", 1e3)
-    low, middle, high = (
-        f"{row[key] * scale:.3g}" for key in ("seconds_low", "seconds", "seconds_high")
-    )
-    return f"{middle} [{low}, {high}] {unit}"
-
-
-def _relative(rows: pd.DataFrame) -> str:
-    if rows["relative"].isna().all():
-        return GAP
-    row = rows.iloc[0]
-    decimals = 3 if row["relative"] < 0.1 else 2
-    low, middle, high = (
-        f"{row[key]:.{decimals}f}" for key in ("relative_low", "relative", "relative_high")
-    )
-    return f"{middle} [{low}, {high}]"
-
-
-def _memory(rows: pd.DataFrame) -> str:
-    known = rows.dropna(subset=["memory_bytes"])
-    return f"{known['memory_bytes'].iloc[0] / 2**20:.1f} MiB" if len(known) else ""
 
 
 if __name__ == "__main__":

@@ -8,24 +8,15 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-import pandas as pd
-
-from scripts import style
-from scripts.chapters import CHAPTERS, compare_sections
-from scripts.claims import (
-    Evidence,
-    Group,
-    comparisons_that_test,
-    distinct,
-    evidence,
-    gain_in_words,
-    place_of,
-    sides_of,
-)
-from scripts.claims_figure import draw_claims
-from scripts.comparison import Comparison
-from scripts.markdown_table import GAP, markdown_table, with_interval, with_marked
-from scripts.results_table import read_curves, read_runs
+from scripts.compare.claims import Evidence, evidence
+from scripts.compare.comparison import Result, compare_all
+from scripts.figures import style
+from scripts.figures.claims import draw_claims
+from scripts.read.declared import Chapter, folder_of
+from scripts.read.preset import read_preset
+from scripts.write.claims import claim_rows, readme_table
+from scripts.write.markdown import with_marked
+from scripts.write.tables import csv
 
 BY_SIZE = ("smoke", "laptop", "extended", "paper")
 MARKER = "results"
@@ -37,100 +28,25 @@ def claims_of(results: Path) -> list[Evidence]:
 
     A comparison that several presets hold counts once.
     """
-    presets = [
-        (read_runs(table), read_curves(table.with_name("curves.csv")))
-        for table in sorted(results.glob("*/runs.csv"), key=_place)
+    chapters: dict[str, Chapter] = {}
+    found: dict[str, list[Result]] = {}
+    for table in sorted(results.glob("*/runs.csv"), key=_place):
+        preset = read_preset(table.parent)
+        chapters |= preset.declared.chapters
+        testing = [name for name, one in preset.declared.experiments.items() if one.claim]
+        for name, result in compare_all(preset, testing).items():
+            found.setdefault(folder_of(name), []).append(result)
+    answers = [
+        evidence(chapter.claim, found.get(folder, []))
+        for folder, chapter in chapters.items()
+        if chapter.claim
     ]
-    found = []
-    for chapter in CHAPTERS:
-        tested = distinct(
-            one
-            for runs, curves in presets
-            for one in comparisons_that_test(compare_sections(chapter.sections, runs, curves))
-        )
-        if chapter.claim and tested:
-            found.append(evidence(chapter.claim, tested))
-    return found
+    return [one for one in answers if one.comparisons]
 
 
-def _place(table: Path) -> tuple[int, str]:
-    """Order presets by what they take; those of one's own by name, after these."""
-    name = table.parent.name
-    return BY_SIZE.index(name) if name in BY_SIZE else len(BY_SIZE), name
-
-
-def readme_table(found: Sequence[Evidence]) -> str:
-    """Write a row a claim: what decides it, what was found closest to that, pooled, verdict."""
-    if not found:
-        return "No comparison that bears on a claim has finished runs yet."
-    header = ["claim", "closest to the primary comparison", "gain", "pooled gain"]
-    header.append("verdict on the closest")
-    return markdown_table(header, [_readme_row(one) for one in found])
-
-
-def _readme_row(found: Evidence) -> list[str]:
-    claim, one = found.claim, found.primary
-    named = f"**{claim.letter}** {claim.statement}"
-    if one is None:
-        return [named, "not run", GAP, _pooled(found.primary_group), "undecided"]
-    place = f"{place_of(one)}: {sides_of(one)}"
-    return [named, place, gain_in_words(one), _pooled(found.primary_group), one.verdict]
-
-
-def _pooled(group: Group | None) -> str:
-    if group is None or group.pooled is None:
-        return GAP
-    decimals = group.comparisons[0].section.metric.decimals
-    mean = group.pooled.mean
-    return f"{with_interval(mean, decimals, sign=True)}, {mean.n} comparisons"
-
-
-def numbers(found: Sequence[Evidence]) -> pd.DataFrame:
-    """Give a row for each comparison of each claim, and for what is pooled of them."""
-    return pd.DataFrame([row for one in found for row in _rows(one)])
-
-
-def _rows(found: Evidence) -> list[dict[str, object]]:
-    claim = found.claim
-    shared = {"claim": claim.letter, "smallest_effect": claim.smallest_effect}
-    rows: list[dict[str, object]] = []
-    for group in found.groups:
-        rows += [shared | _row(one, one is found.primary) for one in group.comparisons]
-        if group.pooled is not None:
-            rows.append(shared | _pooled_row(group))
-    return rows
-
-
-def _row(one: Comparison, primary: bool) -> dict[str, object]:
-    gain = one.gain
-    return {
-        "experiment": one.section.experiment,
-        "setting": one.arm.context_label,
-        "arm": one.arm.label,
-        "against": one.baseline_label,
-        "stands_in_for_the_primary": primary,
-        "gain": gain.mean,
-        "gain_low": gain.low,
-        "gain_high": gain.high,
-        "pairs": gain.n,
-        "verdict": one.judged.value,
-    }
-
-
-def _pooled_row(group: Group) -> dict[str, object]:
-    assert group.pooled is not None
-    mean, new = group.pooled.mean, group.pooled.new_task
-    return {
-        "experiment": "pooled",
-        "against": group.against,
-        "gain": mean.mean,
-        "gain_low": mean.low,
-        "gain_high": mean.high,
-        "new_task_low": new.low,
-        "new_task_high": new.high,
-        "comparisons": mean.n,
-        "heterogeneity": group.pooled.heterogeneity,
-    }
+def numbers(found: Sequence[Evidence]) -> str:
+    """Write claims.csv: a row for each comparison of each claim, and for what is pooled."""
+    return csv([row for one in found for row in claim_rows(one)])
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -140,12 +56,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--readme", type=Path, default=Path("README.md"))
     parser.add_argument("--print", action="store_true", help="only print the README's table")
     options = parser.parse_args(arguments)
-    found = claims_of(options.results)
+    try:
+        found = claims_of(options.results)
+    except ValueError as error:
+        parser.exit(1, f"{error}\n")
     if options.print or not found:
         print(readme_table(found))
         return
-    table = numbers(found).to_csv(index=False, float_format="%.6g", lineterminator="\n")
-    (options.results / f"{NAME}.csv").write_text(table, encoding="utf-8")
+    (options.results / f"{NAME}.csv").write_text(numbers(found), encoding="utf-8")
     style.save(lambda: draw_claims(found), options.results, NAME)
     print(f"wrote {options.results / NAME}.csv and .png")
     readme = options.readme.read_text(encoding="utf-8") if options.readme.exists() else ""
@@ -153,6 +71,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         text = with_marked(readme, readme_table(found), MARKER)
         options.readme.write_text(text, encoding="utf-8")
         print(f"wrote the results table of {options.readme}")
+
+
+def _place(table: Path) -> tuple[int, str]:
+    """Order presets by what they take; those of one's own by name, after these."""
+    name = table.parent.name
+    return BY_SIZE.index(name) if name in BY_SIZE else len(BY_SIZE), name
 
 
 if __name__ == "__main__":

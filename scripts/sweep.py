@@ -3,102 +3,113 @@
     python -m scripts.sweep my_sweep
     python -m scripts.sweep my_sweep --x masks.coarse.p --metric test.loss
 
-It reads runs.csv in that folder and writes <metric>_against_<x>.png, .pdf and .csv beside it.
+It reads runs.csv and experiments.json in that folder, which say what the sweep varied, and writes
+<metric>_against_<x>.png and .csv beside them.
 """
 
 import argparse
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 
-from scripts import style
-from scripts.against_p import lines, p_keys
-from scripts.arms import settings_of, varying_keys
-from scripts.chapters import METRICS, metric_of, task
-from scripts.line_figure import Line, Panel, draw_lines
-from scripts.results_table import CONFIG, finished, read_runs
-from scripts.sections import TEST_ERROR, Metric
+from scripts.compare.intervals import t_interval
+from scripts.figures import style
+from scripts.figures.against import column, points
+from scripts.figures.lines import Line, Panel, draw_lines
+from scripts.read.declared import Metric
+from scripts.read.naming import settings_in_words
+from scripts.read.tables import finished, numbers, read_runs
+from scripts.write.tables import bounds, csv
 
 
-def sweep_metric(key: str) -> Metric:
-    """Describe a metric by its name in the tables."""
-    for known in (TEST_ERROR, *METRICS.values()):
-        if key == known.key:
-            return known
-    name, _, noun = key.partition(".")
-    return Metric(key, key.replace(".", " "), noun or name, f"train.{noun}", f"training {noun}")
+def sweep_lines(runs: pd.DataFrame, swept: Sequence[str], metric: Metric, x: str) -> list[Line]:
+    """Give the lines of a metric against ``x``: all else that was swept makes the lines.
 
-
-def sweep_lines(
-    runs: pd.DataFrame, metric: Metric, x_key: str | None = None
-) -> tuple[str, list[Line]]:
-    """Give the key on the x axis and the lines to draw against it.
-
-    Without ``x_key`` it is the mask probability with the most values.
+    A run without a mask, or with p = 0, belongs to every line that agrees in all settings but those
+    of this mask.
 
     Raises:
-        ValueError: if nothing has finished, the metric or key is not there, or nothing varies.
+        ValueError: the metric is not there, or x is no number or does not vary.
     """
-    done = finished(runs)
-    if done.empty:
-        raise ValueError("the sweep has no finished run")
-    if metric.final not in done:
-        known = ", ".join(c.removeprefix("final.") for c in done if c.startswith("final."))
-        raise ValueError(f"there is no metric {metric.key}; the runs have {known}")
-    if x_key is not None and CONFIG + x_key not in done:
-        raise ValueError(f"the runs have no setting {x_key}")
-    candidates = [x_key] if x_key else p_keys(done)
-    if not candidates:
-        raise ValueError("no probability of a mask varies in the sweep; name another key with --x")
-    found = lines(done, candidates[0], metric)
-    if not found:
-        raise ValueError(
-            f"{candidates[0]} does not vary while the other settings stay the same: "
-            f"{_others(done, candidates[0])}"
-        )
-    return candidates[0], found
+    if metric.final not in runs:
+        known = ", ".join(c.removeprefix("final.") for c in runs if c.startswith("final."))
+        raise ValueError(f"metric must be one of {known}; got {metric.key}")
+    axis = numbers(column(runs, x))
+    mask = x.removesuffix("p") if x.startswith("masks.") else x
+    own = [key for key in swept if key.startswith(mask) and key != x]
+    rest = [key for key in swept if not key.startswith(mask) and key != "masks"]
+    others, of_mask = _in_words(runs, rest), _in_words(runs, own)
+    off = (axis == 0) & x.startswith("masks.")
+    pieces = []
+    for other in others.unique():
+        variants = of_mask[(others == other) & ~off].unique() if own else [""]
+        for variant in variants:
+            belongs = (others == other) & (off | (of_mask == variant))
+            label = ", ".join(filter(None, (str(other), str(variant))))
+            pieces.append(runs[belongs].assign(line=label, x=axis[belongs]))
+    joined = pd.concat(pieces)
+    found = points(
+        joined["x"].reset_index(drop=True),
+        joined["line"].reset_index(drop=True),
+        joined[metric.final].reset_index(drop=True),
+    )
+    if not any(len(line.points) > 1 for line in found):
+        beside = [key for key in swept if key != x]
+        raise ValueError(f"{x} does not vary on its own; the sweep varies {', '.join(beside)}")
+    return list(found)
 
 
-def _others(runs: pd.DataFrame, x_key: str) -> str:
-    own = x_key.removesuffix("p") if x_key.startswith("masks.") else x_key
-    varying = varying_keys(settings_of(runs))
-    others = [key for key in varying if not key.startswith(own)]
-    return f"{', '.join(others)} vary too" if x_key in varying and others else "it has one value"
-
-
-def line_table(found: Sequence[Line], x_key: str) -> pd.DataFrame:
-    """Write the points of the lines as numbers."""
-    return pd.DataFrame(
-        [
-            {
-                "line": line.label,
-                x_key: x,
-                "mean": y.mean,
-                "low": y.low,
-                "high": y.high,
-                "seeds": y.n,
-            }
-            for line in found
-            for x, y in zip(line.x, line.y, strict=True)
-        ]
+def _in_words(runs: pd.DataFrame, keys: Sequence[str]) -> pd.Series:
+    cells = pd.DataFrame({key: column(runs, key) for key in keys}, index=runs.index)
+    return pd.Series(
+        [settings_in_words(dict(zip(keys, row, strict=True))) for row in cells.itertuples(False)],
+        runs.index,
+        dtype=object,
     )
 
 
-def draw_sweep(folder: Path, metric: Metric | None = None, x_key: str | None = None) -> Path:
+def probability(runs: pd.DataFrame, swept: Sequence[str]) -> str:
+    """Name the mask probability with the most values.
+
+    Raises:
+        ValueError: if none varies.
+    """
+    known = [key for key in swept if key.startswith("masks.") and key.endswith(".p")]
+    if not known:
+        raise ValueError("no probability of a mask varies in the sweep; name another key with --x")
+    return max(known, key=lambda key: column(runs, key).nunique(dropna=False))
+
+
+def draw_sweep(folder: Path, metric: str | None = None, x: str | None = None) -> Path:
     """Draw the sweep collected in ``folder`` and give the path of the picture.
 
-    Without ``metric`` it is the one that the runs' validation chose by.
+    By default the metric is the one that the runs' validation chose by.
+
+    Raises:
+        ValueError: nothing has finished, or what was asked for cannot be drawn.
     """
-    runs = read_runs(folder / "runs.csv")
-    metric = metric or metric_of(runs)
-    key, found = sweep_lines(runs, metric, x_key)
-    name = f"{metric.key.replace('.', '_')}_against_{key}"
-    tasks = dict.fromkeys(task(settings) for settings in settings_of(finished(runs)))
-    title = "; ".join(filter(None, tasks))
-    style.save(lambda: draw_lines([Panel(key, found)], metric, title), folder, name)
-    numbers = line_table(found, key)
-    numbers.to_csv(folder / f"{name}.csv", index=False, float_format="%.6g", lineterminator="\n")
+    declared = json.loads((folder / "experiments.json").read_text(encoding="utf-8"))
+    sweep = declared["experiments"]["sweep"]
+    runs = finished(read_runs(folder / "runs.csv"))
+    if runs.empty:
+        raise ValueError("the sweep has no finished run")
+    of = Metric(metric or sweep["metric"])
+    swept = sweep["swept"]
+    key = x or probability(runs, swept)
+    if key not in swept:
+        raise ValueError(f"--x must be one of {', '.join(swept)}: these were swept; got {key}")
+    found = sweep_lines(runs, swept, of, key)
+    name = f"{of.key.replace('.', '_')}_against_{key}"
+    panel = Panel("", of.label, found)
+    style.save(lambda: draw_lines([[panel]], key, of.bounds), folder, name)
+    rows = [
+        {"line": line.label, key: at, **bounds("mean", t_interval(values)), "seeds": len(values)}
+        for line in found
+        for at, values in line.points.items()
+    ]
+    (folder / f"{name}.csv").write_text(csv(rows), encoding="utf-8")
     return folder / f"{name}.png"
 
 
@@ -110,8 +121,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--metric", help="by default what the runs' validation chose by")
     options = parser.parse_args(arguments)
     try:
-        metric = sweep_metric(options.metric) if options.metric else None
-        print(f"wrote {draw_sweep(options.folder, metric, options.x)}")
+        print(f"wrote {draw_sweep(options.folder, options.metric, options.x)}")
     except (ValueError, FileNotFoundError) as error:
         parser.exit(1, f"{error}\n")
 

@@ -35,7 +35,7 @@ def test_numbers_in_the_text_stand_in_a_committed_table(page):
     )
     text = " ".join(text.split())
     found = re.findall(rf"{VALUE} \[{VALUE}, {VALUE}\]|{VALUE}", text)
-    tables = " ".join(table.read_text() for table in ROOT.glob("results/*/tables/*.md"))
+    tables = " ".join(table.read_text() for table in ROOT.glob("results/*/REPORT.md"))
     tables = tables.replace("+", "")
     rates = {"0.001", "0.003"}  # learning rates, which are no results
     assert [n for n in found if n.replace("+", "") not in tables and n not in rates] == []

@@ -6,9 +6,10 @@ import pandas as pd
 import pytest
 
 from experiments.bench.table import Setting, add, noted, rows
-from scripts.bench import main, page, targets_table
-from scripts.bench_results import exponent, tables
-from scripts.markdown_table import with_marked
+from scripts.bench import main
+from scripts.read.bench import exponent, tables
+from scripts.write.bench import page, targets_table
+from scripts.write.markdown import with_marked
 
 ROOT = Path(__file__).resolve().parent.parent
 

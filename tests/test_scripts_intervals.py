@@ -1,23 +1,12 @@
-"""Intervals against SciPy and by hand; pairing."""
+"""Intervals against SciPy and by hand."""
 
 import math
 
 import numpy as np
-import pandas as pd
 import pytest
 from scipy import stats
 
-from scripts.intervals import (
-    Interval,
-    paired_differences,
-    per_seed,
-    signed,
-    t_interval,
-)
-
-
-def runs(*rows):
-    return pd.DataFrame(rows, columns=["config.seed", "hardware", "error"])
+from scripts.compare.intervals import Interval, t_interval
 
 
 @pytest.mark.parametrize("n", [2, 3, 10])
@@ -57,33 +46,3 @@ def test_missing_values_do_not_count():
 
 def test_equal_values_have_an_interval_of_no_width():
     assert t_interval([0.5, 0.5, 0.5]) == Interval(0.5, 0.5, 0.5, 3)
-
-
-def test_paired_differences_are_arm_minus_baseline_of_equal_seeds():
-    arm = runs((0, "A", 0.1), (1, "A", 0.4), (2, "A", 0.3))
-    baseline = runs((2, "A", 0.5), (1, "A", 0.2), (7, "A", 0.9))
-    assert paired_differences(arm, baseline, "error").to_dict() == pytest.approx({1: 0.2, 2: -0.2})
-
-
-def test_pairing_refuses_to_mix_hardware():
-    arm = runs((0, "A", 0.1), (1, "B", 0.4), (2, "A", 0.3))
-    baseline = runs((0, "B", 0.5), (1, "B", 0.2), (2, "A", 0.4))
-    assert list(paired_differences(arm, baseline, "error").index) == [1, 2]
-    assert paired_differences(arm[:1], baseline[:2], "error").empty
-
-
-def test_a_seed_run_on_two_machines_makes_one_value_and_one_pair():
-    arm = runs((0, "A", 0.1), (0, "B", 0.2), (1, "A", 0.5))
-    baseline = runs((0, "A", 0.2), (0, "B", 0.4), (1, "A", 0.5))
-    assert per_seed(arm, "error").to_dict() == pytest.approx({0: 0.15, 1: 0.5})
-    difference = paired_differences(arm, baseline, "error")
-    assert difference.to_dict() == pytest.approx({0: -0.15, 1: 0.0})
-
-
-def test_runs_without_a_value_make_no_pair():
-    arm, baseline = runs((0, "A", math.nan), (1, "A", 0.4)), runs((0, "A", 0.5), (1, "A", 0.2))
-    assert list(paired_differences(arm, baseline, "error").index) == [1]
-
-
-def test_signed_numbers_have_a_true_minus_and_no_negative_zero():
-    assert [signed(x) for x in (-0.5, 0.5, -0.0004, 0.0)] == ["−0.500", "+0.500", "0.000", "0.000"]

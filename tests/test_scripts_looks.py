@@ -6,9 +6,9 @@ import math
 import numpy as np
 import pytest
 
-from scripts.looks import Decision, decide
-from scripts.sign_flip import sign_flip_interval
-from scripts.verdicts import Verdict
+from scripts.compare.looks import Decision, decide
+from scripts.compare.sign_flip import sign_flip_interval
+from scripts.compare.verdicts import Verdict
 
 LOOKS = (10, 12, 15, 18, 20)
 SMALLEST = 0.05
@@ -40,7 +40,7 @@ def test_too_few_pairs_bound_nothing(pairs, level):
 def test_drawn_subsets_give_nearly_the_exact_interval(monkeypatch):
     values = np.random.default_rng(0).normal(size=18)
     exact = sign_flip_interval(values)
-    monkeypatch.setattr("scripts.sign_flip.EXACT_UP_TO", 10)
+    monkeypatch.setattr("scripts.compare.sign_flip.EXACT_UP_TO", 10)
     drawn = sign_flip_interval(values)
     assert [drawn.low, drawn.high] == pytest.approx([exact.low, exact.high], abs=0.02)
 

@@ -7,8 +7,8 @@ import pytest
 from scipy import stats
 from scipy.optimize import brentq
 
-from scripts.pooled import pool
-from scripts.verdicts import LEAST_PAIRS, Verdict, detectable, judge
+from scripts.compare.pooled import pool
+from scripts.compare.verdicts import LEAST_PAIRS, Verdict, detectable, judge
 
 SMALLEST = 0.05
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata, t
 
-from scripts.intervals import LEVEL, Interval
+from scripts.compare.intervals import LEVEL, Interval
 
 Outputs = NDArray[np.float64] | NDArray[np.int64]
 

@@ -1,0 +1,1 @@
+"""Read what is committed: tables of runs, what experiments declare, benchmarks, pictures."""

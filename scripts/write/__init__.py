@@ -1,0 +1,1 @@
+"""Write what was compared, as pages and tables."""
