@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-import backdrop
+import backdrop.datasets
 from experiments.build import build
 from experiments.loop import batches_of, train_epoch
 from experiments.plan import plan, preset_experiments
@@ -56,7 +56,8 @@ def recipes_in_place(tmp_path, monkeypatch):
         copy.write_text(path.read_text())
     for module in ("plan", "report"):
         monkeypatch.setattr(f"experiments.{module}.CONF", str(conf))
-    monkeypatch.syspath_prepend(tmp_path)
+    found = [*backdrop.datasets.__path__, str(tmp_path / "backdrop/datasets")]
+    monkeypatch.setattr(backdrop.datasets, "__path__", found)
     return tmp_path
 
 
