@@ -42,6 +42,8 @@ def hardware_text(runs: pd.DataFrame) -> str:
     columns = [column for column in done if column.startswith("provenance.")]
     columns = ["config.device", *columns] if "config.device" in done else columns
     kept = [column for column in columns if not column.endswith(".commit")]
+    if not kept:
+        return ""
     groups = done[kept].map(_plain).groupby(kept, sort=True).size()
     rows = [
         [*map(str, key if isinstance(key, tuple) else (key,)), str(n)] for key, n in groups.items()
