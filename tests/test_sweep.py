@@ -115,7 +115,10 @@ def test_a_refused_configuration_of_a_multirun_is_listed_and_the_others_are_coll
     assert "1 of 2 runs failed" in done.stderr
     assert "warmup must be in [0, 1); got 1" in done.stderr
     collected = python("experiments.collect", "--runs", str(tmp_path / "runs"))
-    assert len(read(Path(collected.stdout.strip()) / "runs.csv")) == 1
+    folder = Path(collected.stdout.strip())
+    assert len(read(folder / "runs.csv")) == 1
+    declared = json.loads((folder / "experiments.json").read_text())
+    assert declared["experiments"]["sweep"] == {"swept": [], "metric": "test.error"}
 
 
 def test_submitit_runs_jobs_by_its_local_executor(tmp_path):

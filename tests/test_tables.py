@@ -4,7 +4,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from experiments.collect import collect, keep_reference
+from experiments.collect import collect, keep_reference, swept_keys
 from experiments.identity import run_id
 from experiments.run import run
 from experiments.run_store import RunStore
@@ -130,3 +130,12 @@ def test_a_damaged_table_is_named(tmp_path, content):
     path.write_bytes(content)
     with pytest.raises(ValueError, match=rf"^{path} is damaged .*take it from git again$"):
         read(path)
+
+
+def test_a_sweep_varied_what_differs_between_its_runs_beside_seeds(settings):
+    planned = [
+        (f"{p}-{seed}", ["sweep"], settings(f"masks.fine.p={p}", f"seed={seed}"))
+        for p in (0.5, 0.9)
+        for seed in (0, 1)
+    ]
+    assert swept_keys(planned) == ["masks.fine.p"]

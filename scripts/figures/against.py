@@ -44,7 +44,7 @@ def against(
     mixed = table.groupby(["x", "line", "panel"])["setting"].nunique().max() > 1
     drawn = [
         [
-            Panel(", ".join(filter(None, title)), name, points(own["x"], own["line"], runs[y]))
+            Panel("\n".join(filter(None, title)), name, points(own["x"], own["line"], runs[y]))
             for title, own in _panels(table, mixed, panel)
         ]
         for y in measured
