@@ -6,6 +6,7 @@ VENV ?= .venv
 RESULTS ?= results
 PROCESSES ?=
 UNCOMMITTED ?=
+ALLOW ?=
 BENCH ?=
 SWEEP ?=
 TORCH ?=
@@ -47,7 +48,7 @@ $(RUN) scripts.agreement "$(RESULTS)/$(PRESET)" $(2); \
 endef
 
 rerun: $(INSTALLED)  ## run the row ID=… of a committed table again and compare
-	@$(RUN) experiments.rerun $(ID) --results "$(RESULTS)"
+	@$(RUN) experiments.rerun $(ID) --results "$(RESULTS)" $(if $(ALLOW),--allow $(ALLOW))
 
 figures: $(DRAW_INSTALLED)  ## make every table, figure and report again from committed files
 	@for table in "$(RESULTS)"/*/runs.csv; do $(DRAW) scripts.report "$$(dirname "$$table")" || exit 1; done

@@ -1,6 +1,7 @@
 """Plan the runs of experiments: each arm in each setting at each seed, every run once."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -10,6 +11,7 @@ from types import MappingProxyType
 from typing import Any
 
 from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, OverrideType
 from omegaconf import DictConfig, OmegaConf
@@ -117,7 +119,7 @@ def one_arm(overrides: Sequence[str], name: str) -> Settings:
         ValueError: no such arm; the message names those there are.
     """
     given = [text for text in overrides if _key(text) != "arm"]
-    with initialize_config_dir(CONF, version_base="1.3"):
+    with _configurations():
         composer = _Composer()
         config = compose("train", given, return_hydra_config=True)
         found = read_chosen(Path(CONF), config.chosen_by) if config.chosen_by else {}
@@ -132,6 +134,13 @@ def one_arm(overrides: Sequence[str], name: str) -> Settings:
             known.append(place.arm)
     names = ", ".join(map(repr, known)) or "none: name an experiment that has arms"
     raise ValueError(f"arm must be one of {names}; got {name!r}")
+
+
+def _configurations() -> AbstractContextManager[Any]:
+    """Let configurations be composed, also within a job of Hydra's, which has begun with them."""
+    if GlobalHydra.instance().is_initialized():
+        return nullcontext()
+    return initialize_config_dir(CONF, version_base="1.3")
 
 
 def _expand(experiment: str, overrides: Sequence[str], pairs: int | None) -> list[Job]:

@@ -122,10 +122,10 @@ def expand(overrides: list[str]) -> list[list[str]]:
 def sweep_parameters(config: DictConfig) -> list[str]:
     """Give what an experiment file sweeps over, as overrides.
 
-    An experiment that is built on another takes a key out of its sweep by setting it to null.
+    An experiment that is built on another takes a key out of its sweep by setting it to ''.
     """
     params = config.hydra.sweeper.params or {}
-    return [f"{key}={value}" for key, value in params.items() if value is not None]
+    return [f"{key}={value}" for key, value in params.items() if value]
 
 
 class SweepCallback(Callback):
@@ -137,7 +137,7 @@ class SweepCallback(Callback):
         jobs = sweeper.get("n_trials")
         if "basic_sweeper" in sweeper._target_:
             with open_dict(sweeper):
-                sweeper.params = {k: v for k, v in (sweeper.params or {}).items() if v is not None}
+                sweeper.params = {k: v for k, v in (sweeper.params or {}).items() if v}
             try:
                 jobs = len(expand([*sweep_parameters(config), *config.hydra.overrides.task]))
             except ValueError as error:  # which Hydra would only warn of, here

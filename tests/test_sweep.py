@@ -12,13 +12,16 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from omegaconf import OmegaConf
 
+from experiments.collect import last_sweep
 from experiments.identity import run_id
 from experiments.plan import Job, Place, plan
 from experiments.rerun import find
+from experiments.run import run
 from experiments.run_store import RunStore
 from experiments.sweep import run_all
-from experiments.sweep_log import SweepLog, report_failures
+from experiments.sweep_log import SweepLog, expand, report_failures, sweep_parameters
 from experiments.tables import read, write
 from tests.conftest import TINY
 
@@ -126,6 +129,7 @@ def test_submitit_runs_jobs_by_its_local_executor(tmp_path):
     done = train(tmp_path, "seed=0,1", "hydra/launcher=submitit_local", multirun=True)
     assert done.returncode == 0, done.stderr
     assert len(list((tmp_path / "runs").glob("*/result.json"))) == 2
+    assert len(re.findall("validation error", done.stdout)) == 2
 
 
 @pytest.fixture(scope="module")
@@ -250,3 +254,89 @@ def test_a_job_that_was_killed_is_missed_in_the_log(tmp_path, capsys):
     assert "1 of 2 runs did not end" in capsys.readouterr().err
     log.add("def", "seed=1", "validation error 0.200 in 1 s")
     assert report_failures(log) == 0
+
+
+def test_a_glob_sweeps_over_what_it_matches(tmp_path):
+    done = train(tmp_path, "masks=glob(two_scale*)", "epochs=1", multirun=True)
+    assert done.returncode == 0, done.stderr
+    assert len(re.findall(r"^\[\d/4\] ", done.stdout, re.MULTILINE)) == 4
+    assert "4 runs ended" in done.stdout
+
+
+def test_a_glob_that_matches_nothing_is_an_error(tmp_path):
+    done = train(tmp_path, "masks=glob(nothing*)", multirun=True)
+    assert done.returncode == 1
+    assert "masks: masks=glob(nothing*) matches nothing" in done.stderr
+
+
+def test_optuna_searches_and_its_trials_are_counted(tmp_path):
+    pytest.importorskip("hydra_plugins.hydra_optuna_sweeper")
+    search = ["hydra/sweeper=optuna", "hydra.sweeper.n_trials=2", "hydra.sweeper.n_jobs=1"]
+    space = ["masks.fine.p=choice(0.1,0.5)", "optimizer.lr=interval(0.001,0.1)", "epochs=1"]
+    done = train(tmp_path, *search, *space, multirun=True)
+    assert done.returncode == 0, done.stderr
+    assert len(re.findall(r"^\[\d/2\] ", done.stdout, re.MULTILINE)) == 2
+
+
+def test_the_last_sweep_is_the_one_that_was_started_last_whatever_its_name(tmp_path):
+    folder = tmp_path / "sweeps"
+    folder.mkdir()
+    for name, began in (("2026-11-01-03-00-00", 200), ("2026-11-01-02-30-00", 300)):
+        head = {"jobs": 1, "start": began}
+        (folder / f"multirun-{name}-1.jsonl").write_text(json.dumps(head) + "\n")
+    assert "02-30" in last_sweep(tmp_path).path.name
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"\xff", b"{}\n", b'{"jobs": 1, "start": 1}\n{"id": 1}\n']
+)
+def test_a_damaged_log_is_named(tmp_path, content):
+    (tmp_path / "log.jsonl").write_bytes(content)
+    with pytest.raises(ValueError, match=r"log\.jsonl is damaged"):
+        SweepLog(tmp_path / "log.jsonl").lines()
+
+
+def test_an_experiment_takes_a_key_out_of_the_sweep_that_it_is_built_on():
+    params = {"seed": "0,1", "budget": ""}
+    config = OmegaConf.create({"hydra": {"sweeper": {"params": params}}})
+    assert sweep_parameters(config) == ["seed=0,1"]
+    assert len(expand(sweep_parameters(config))) == 2
+
+
+def test_arms_may_be_swept_over(tmp_path):
+    arms = "arm='no masks','fine 0.5, coarse 0.5'"
+    done = train(
+        tmp_path, "experiment=textures/smoke", arms, "masks=none", "epochs=1", multirun=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert "2 runs ended" in done.stdout
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root writes everywhere")
+def test_a_finished_run_is_served_from_a_disk_that_is_only_read(settings):
+    tiny = settings("epochs=1")
+    result = run(tiny)
+    folder = Path(tiny["system"]["runs"]) / run_id(tiny)
+    folder.chmod(0o555)
+    try:
+        assert run(tiny) == result
+    finally:
+        folder.chmod(0o755)
+
+
+def test_a_finished_run_needs_no_lock(settings, monkeypatch):
+    tiny = settings("epochs=1")
+    result = run(tiny)
+
+    def read_only(store):
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr(RunStore, "locked", read_only)
+    assert run(tiny) == result
+
+
+def test_a_run_of_none_of_its_experiments_arms_says_so(tmp_path):
+    done = train(tmp_path, "experiment=textures/smoke", "epochs=1")
+    assert "arm is not given" in done.stderr
+    assert "'no masks'" in done.stderr
+    assert train(tmp_path, "experiment=textures/smoke", "epochs=1", "arm=null").stderr == ""
