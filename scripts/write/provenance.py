@@ -53,7 +53,7 @@ def hardware_text(runs: pd.DataFrame) -> str:
     if "provenance.commit" in done:
         commits = sorted(f"`{commit}`" for commit in set(done["provenance.commit"]) if commit)
         parts.append(f"Made at commit {listed(commits)}." if commits else "")
-        changed = sum("+" in str(commit) for commit in done["provenance.commit"])
+        changed = sum("+" in str(commit).rstrip("+") for commit in done["provenance.commit"])
         parts.append(
             f"{changed} of {len(done)} were made with uncommitted code." if changed else ""
         )
