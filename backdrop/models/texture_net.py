@@ -87,6 +87,8 @@ class TextureNet(nn.Module):
             raise ValueError(
                 f"fine_layers, coarse_layers must be at least 1; got {fine_layers}, {coarse_layers}"
             )
+        if channels < 1 or classes < 1:
+            raise ValueError(f"channels, classes must be at least 1; got {channels}, {classes}")
         normalise = _norm(norm)
         self.fine = nn.Sequential(
             _layer(in_channels, channels, 5, normalise),
