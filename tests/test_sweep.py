@@ -305,9 +305,7 @@ def test_an_experiment_takes_a_key_out_of_the_sweep_that_it_is_built_on():
 
 def test_arms_may_be_swept_over(tmp_path):
     arms = "arm='no masks','fine 0.5, coarse 0.5'"
-    done = train(
-        tmp_path, "experiment=textures/smoke", arms, "seed=0", "epochs=1", multirun=True
-    )
+    done = train(tmp_path, "experiment=textures/smoke", arms, "seed=0", "epochs=1", multirun=True)
     assert done.returncode == 0, done.stderr
     assert "2 runs ended" in done.stdout
 

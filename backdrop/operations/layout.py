@@ -82,7 +82,9 @@ def resized(layout: Layout, dim: int, size: int) -> Layout:
 
 def shape_of(layout: Layout, samples: int, lengths: Mapping[int, int] | None = None) -> list[int]:
     """Give the shape of a tensor with other numbers of samples, and of positions by axis."""
-    sizes: dict[int | None, int] = {SAMPLES: samples, **(lengths or {})}
+    sizes: dict[int | None, int] = {SAMPLES: samples}
+    for axis, length in (lengths or {}).items():
+        sizes[axis] = length
     return [math.prod([sizes.get(f.axis, f.size) for f in dim]) for dim in layout]
 
 
