@@ -22,13 +22,13 @@ DRAW_VENV = $(if $(wildcard $(INSTALLED)),$(VENV),.venv-figures)
 DRAW_INSTALLED = $(DRAW_VENV)/.installed
 DRAW = $(DRAW_VENV)/bin/python -m
 
-.PHONY: help reproduce-paper complete collect rerun figures bench sweep-figure test test-all lint format docs lock clean
+.PHONY: help reproduce-paper complete collect decide rerun figures bench sweep-figure test test-all lint format docs lock clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:[^#]*## /\t/' | expand -t 18
 	@echo
-	@echo "PRESET is smoke, laptop (default), extended, tuning or paper; DATA is the data folder (default: data)."
+	@echo "PRESET is smoke, laptop (default), primary, extended, tuning or paper; DATA is the data folder (default: data)."
 	@echo "TORCH=cpu installs PyTorch's builds for processors, without the CUDA packages."
 
 reproduce-paper: $(INSTALLED)  ## train a preset, write tables, figures and report, compare with the committed ones
@@ -39,6 +39,12 @@ complete: $(INSTALLED)  ## compute only the runs that the committed table of a p
 
 collect: $(INSTALLED)  ## compute nothing; collect and report the finished runs of a preset
 	@$(call AND_REPORT,$(REPRODUCE) --collect,--required)
+
+decide: PRESET = primary
+decide: $(INSTALLED)  ## run the primary comparisons, look by look, until each is decided or at its limit
+	@$(call AND_REPORT,$(REPRODUCE) --complete)
+	@while more=$$($(RUN) scripts.decide "$(RESULTS)/$(PRESET)") && [ -n "$$more" ]; do \
+	$(REPRODUCE) --complete --pairs $$more || exit 1; done; $(RUN) scripts.report "$(RESULTS)/$(PRESET)"
 
 define AND_REPORT
 status=0; $(1) || status=$$?; \

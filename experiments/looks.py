@@ -1,18 +1,31 @@
 """How many pairs of each primary comparison have been asked for: as many as its next look has.
 
 A comparison that declares ``report.looks`` is decided while it runs. results/<preset>/looks.json
-holds the pairs up to which it has been asked for; ``python -m scripts.decide`` raises them.
+holds the pairs up to which it has been asked for, which ``experiments.reproduce --pairs`` raises.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from hydra import compose, initialize_config_dir
 
+from experiments.checksums import read_checked, write_checked
 from experiments.schema import CONF
 
 FILE = "looks.json"
+
+
+def ask_for(folder: Path, pairs: Mapping[str, int]) -> None:
+    """Record up to how many pairs experiments are asked for from now on."""
+    asked = {**_read(folder / FILE), **pairs}
+    folder.mkdir(parents=True, exist_ok=True)
+    write_checked(folder / FILE, f"{json.dumps(asked, sort_keys=True)}\n".encode())
+
+
+def _read(path: Path) -> dict[str, int]:
+    content = read_checked(path)
+    return dict(json.loads(content)) if content else {}
 
 
 def pairs_asked(folder: Path, experiments: Sequence[str]) -> dict[str, int]:
@@ -26,7 +39,7 @@ def pairs_asked(folder: Path, experiments: Sequence[str]) -> dict[str, int]:
         ValueError: a number that is no look of its experiment, named with the file.
     """
     path = folder / FILE
-    asked = json.loads(path.read_text()) if path.exists() else {}
+    asked = _read(path)
     with initialize_config_dir(CONF, version_base="1.3"):
         configs = {name: compose("train", [f"experiment={name}"]) for name in experiments}
     looks = {name: list(c.report.looks) for name, c in configs.items() if c.report.looks}

@@ -22,7 +22,7 @@ from experiments.collect import (
 )
 from experiments.identity import question_id
 from experiments.item_outputs import collect_outputs
-from experiments.looks import pairs_asked
+from experiments.looks import ask_for, pairs_asked
 from experiments.pictures import draw
 from experiments.plan import Job, plan, preset_experiments
 from experiments.progress import expected_seconds
@@ -107,6 +107,13 @@ def _lacking(jobs: list[Job], folder: Path) -> list[Job]:
     return [job for job in jobs if question_id(job.settings) not in finished]
 
 
+def _pairs(text: str) -> tuple[str, int]:
+    name, _, pairs = text.partition("=")
+    if not pairs.isdigit():
+        raise ValueError(f"--pairs takes EXPERIMENT=PAIRS; got {text!r}")
+    return name, int(pairs)
+
+
 def main() -> int:
     """Parse the command line and reproduce."""
     parser = argparse.ArgumentParser(
@@ -125,12 +132,18 @@ def main() -> int:
         "--uncommitted", action="store_true",
         help="let runs of uncommitted code enter a table that may be committed",
     )  # fmt: skip
+    parser.add_argument(
+        "--pairs", nargs="+", default=[], metavar="EXPERIMENT=PAIRS",
+        help="ask for so many pairs of primary comparisons: one of their declared looks",
+    )  # fmt: skip
     parser.add_argument("--processes", type=int, help="runs side by side (default: one a core)")
     parser.add_argument("--results", type=Path, default=Path("results"))
     chosen = parser.parse_args()
     if chosen.processes is not None and chosen.processes < 1:
         parser.error(f"--processes must be at least 1; got {chosen.processes}")
     try:
+        if chosen.pairs:
+            ask_for(chosen.results / chosen.preset, dict(map(_pairs, chosen.pairs)))
         return reproduce(
             chosen.preset, chosen.results, chosen.processes, chosen.wanted, chosen.uncommitted
         )

@@ -18,7 +18,7 @@ from scripts.write.claims import claim_rows, readme_table
 from scripts.write.markdown import with_marked
 from scripts.write.tables import csv
 
-BY_SIZE = ("smoke", "laptop", "extended", "paper")
+BY_SIZE = ("primary", "smoke", "laptop", "extended", "paper")
 MARKER = "results"
 NAME = "claims"
 

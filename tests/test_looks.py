@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from experiments.looks import FILE, pairs_asked
+from experiments.looks import FILE, ask_for, pairs_asked
 from experiments.plan import plan
 
 PRIMARY = "auc/letter"
@@ -38,3 +38,10 @@ def test_what_is_no_look_is_refused_with_the_file(tmp_path, asked):
     (tmp_path / FILE).write_text(json.dumps(asked))
     with pytest.raises(ValueError, match=FILE):
         pairs_asked(tmp_path, [PRIMARY, "textures/laptop"])
+
+
+def test_what_is_asked_for_stays_asked_for(tmp_path):
+    ask_for(tmp_path / "new", {PRIMARY: 40})
+    assert pairs_asked(tmp_path / "new", [PRIMARY]) == {PRIMARY: 40}
+    ask_for(tmp_path / "new", {})
+    assert pairs_asked(tmp_path / "new", [PRIMARY]) == {PRIMARY: 40}

@@ -1,5 +1,7 @@
 """Comparisons: pairs by seed and hardware, baselines and rivals, claims, earlier designs."""
 
+from pathlib import Path
+
 import pytest
 
 from scripts.compare.claims import distinct, evidence
@@ -7,6 +9,7 @@ from scripts.compare.comparison import compare_all
 from scripts.compare.earlier_designs import earlier_comparisons, left_over
 from scripts.compare.evaluations import are_late, counts
 from scripts.compare.intervals import t_interval
+from scripts.summary import claims_of
 from tests.made_runs import made, run
 
 
@@ -119,7 +122,7 @@ def test_a_rival_meets_all_arms_but_the_baseline_and_itself(tmp_path):
         (10, [], "gain"),
         (4, [], "undecided: 4 pairs"),
         (10, [12], "undecided: next look at 12 pairs"),
-        (14, [12], "gain, looked at 12 pairs"),
+        (14, [12], "gain: [+0.291, +0.298] at 99.5 %, looked at 12 pairs"),
     ],
 )
 def test_looks_decide_where_they_are_declared(tmp_path, pairs, looks, verdict):
@@ -188,3 +191,13 @@ def test_the_evaluations_behind_a_value_are_counted(tmp_path):
     found.curves.loc[found.curves["epoch"] == 1, "test.error"] = None
     assert counts(found) == (1, 1)
     assert are_late(found)
+
+
+def test_a_primary_comparison_that_was_run_is_called_so():
+    results = Path(__file__).parent.parent / "results"
+    found = {one.claim.letter: one for one in claims_of(results)}
+    primary = found["B"].primary
+    assert (primary.experiment.name, found["B"].role(primary)) == ("auc/letter", "primary")
+    assert found["A"].role(found["A"].primary) == "closest"
+    others = [one for one in found["B"].comparisons if one is not primary]
+    assert {found["B"].role(one) for one in others} == {""}

@@ -78,6 +78,12 @@ class Arm:
         values = self.table[column].to_numpy()[self.finished]
         return {run: float(x) for run, x in zip(self._pairs_by, values, strict=True) if x == x}
 
+    @property
+    def ids_by_seed(self) -> dict[tuple[int, str], str]:
+        """Give the finished runs' ids by seed and hardware, in the order of the table."""
+        ids = self.table["id"].to_numpy()[self.finished]
+        return dict(zip(self._pairs_by, ids, strict=True))
+
     @cached_property
     def _pairs_by(self) -> list[tuple[int, str]]:
         seeds, kinds = (self.table[key].to_numpy()[self.finished] for key in (SEED, "hardware"))

@@ -26,13 +26,24 @@ class Group:
 class Evidence:
     """What the finished runs say to a claim.
 
-    ``primary`` is the comparison that stands in for the declared one, None if it has no pairs;
-    ``groups`` are all comparisons, by what they are made with.
+    ``primary`` is the declared comparison, or the one that stands in for it as long as that has not
+    been run, None if it has no pairs; ``groups`` are all comparisons, by what they are made with.
     """
 
     claim: Claim
     primary: Comparison | None
     groups: tuple[Group, ...]
+
+    @property
+    def is_decided_by_its_primary(self) -> bool:
+        """Tell whether ``primary`` is the declared comparison: it alone has looks."""
+        return self.primary is not None and self.primary.decision is not None
+
+    def role(self, one: Comparison) -> str:
+        """Say what a comparison is to the claim; nothing if it is one of many."""
+        if one is not self.primary:
+            return ""
+        return "primary" if self.is_decided_by_its_primary else "closest"
 
     @property
     def comparisons(self) -> list[Comparison]:

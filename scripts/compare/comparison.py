@@ -9,6 +9,7 @@ import pandas as pd
 
 from scripts.compare.arms import Arm, arms_of
 from scripts.compare.intervals import Interval, t_interval
+from scripts.compare.looks import LEVEL as LOOK_LEVEL
 from scripts.compare.looks import Decision, decide
 from scripts.compare.verdicts import LEAST_PAIRS, Verdict, detectable, judge
 from scripts.read.declared import Experiment, Rival
@@ -69,6 +70,14 @@ class Comparison:
             return ()
         return self.arm.minus(self.other, self.experiment.metric.final)
 
+    @property
+    def paired_ids(self) -> list[tuple[str, str]]:
+        """Give the ids of the two runs of each pair, in the order of the seeds."""
+        if self.other is None or self.is_baseline:
+            return []
+        other = self.other.ids_by_seed
+        return [(id, other[run]) for run, id in self.arm.ids_by_seed.items() if run in other]
+
     @cached_property
     def difference(self) -> Interval:
         """Give the mean difference with its interval."""
@@ -115,7 +124,12 @@ class Comparison:
     def _looked_at(self, decision: Decision) -> str:
         if decision.next_look:
             return f"undecided: next look at {decision.next_look} pairs"
-        return f"{decision.verdict.value}, looked at {decision.pairs} pairs"
+        seen = decision.interval
+        low, high = (f"{bound:+.{DECIMALS}f}".replace("-", "−") for bound in (seen.low, seen.high))
+        return (
+            f"{decision.verdict.value}: [{low}, {high}] at {100 * LOOK_LEVEL:g} %, "
+            f"looked at {seen.n} pairs"
+        )
 
     def _verdict_on_pairs(self) -> str:
         count = len(self.gains)

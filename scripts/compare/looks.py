@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from scripts.compare.intervals import Interval
 from scripts.compare.sign_flip import sign_flip_interval
 from scripts.compare.verdicts import Verdict, verdict_of
 
@@ -18,12 +19,12 @@ class Decision:
 
     Attributes:
         verdict: at the last look that was reached.
-        pairs: how many that look had.
+        interval: of the mean gain at that look, by flipping signs, at the level of one look.
         next_look: pairs at the next look; None if it is decided, or at its limit.
     """
 
     verdict: Verdict
-    pairs: int
+    interval: Interval
     next_look: int | None
 
 
@@ -37,14 +38,13 @@ def decide(gains: Sequence[float], smallest: float, looks: Sequence[int]) -> Dec
         smallest: smallest effect of interest.
         looks: numbers of pairs, growing.
     """
-    done = 0
+    wide = sign_flip_interval([], LEVEL)
     for look in looks:
         if len(gains) < look:
-            return Decision(Verdict.UNDECIDED, done, look)
-        done, seen = look, gains[:look]
-        verdict = verdict_of(
-            sign_flip_interval(seen, EQUIVALENCE_LEVEL), sign_flip_interval(seen, LEVEL), smallest
-        )
+            return Decision(Verdict.UNDECIDED, wide, look)
+        seen = gains[:look]
+        narrow, wide = (sign_flip_interval(seen, level) for level in (EQUIVALENCE_LEVEL, LEVEL))
+        verdict = verdict_of(narrow, wide, smallest)
         if verdict is not Verdict.UNDECIDED:
-            return Decision(verdict, look, None)
-    return Decision(Verdict.UNDECIDED, done, None)
+            return Decision(verdict, wide, None)
+    return Decision(Verdict.UNDECIDED, wide, None)

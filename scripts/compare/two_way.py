@@ -9,15 +9,18 @@ it outranks.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata, t
 
+from scripts.compare.comparison import Comparison
 from scripts.compare.intervals import LEVEL, Interval
+from scripts.read.outputs import ItemOutputs, Outputs
 
-Outputs = NDArray[np.float64] | NDArray[np.int64]
+FIXED_BY = "dataset.evaluation_seed"
+"""The setting that data sets have whose test set is the same at every seed."""
 
 
 def two_way_interval(
@@ -53,6 +56,25 @@ def two_way_interval(
     reach = float(t.ppf((1 + level) / 2, n - 1)) * error
     mean = float(of_pairs.mean())
     return Interval(mean, mean - reach, mean + reach, n)
+
+
+def over_items(one: Comparison, kept: Mapping[str, ItemOutputs]) -> Interval | None:
+    """Give the two-way interval of a comparison's gain; None where it cannot be known.
+
+    Args:
+        one: a comparison whose runs share a test set.
+        kept: outputs and targets of runs, by id.
+    """
+    pairs = one.paired_ids
+    if (
+        one.arm.config(FIXED_BY) is None
+        or not pairs
+        or not all(id in kept for p in pairs for id in p)
+    ):
+        return None
+    targets = kept[pairs[0][0]].targets
+    arm, other = ([kept[pair[side]].outputs for pair in pairs] for side in (0, 1))
+    return two_way_interval(arm, other, targets) if len(pairs) > 1 else None
 
 
 def _parts(outputs: Outputs, targets: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -30,7 +30,7 @@ def draw_claims(found: Sequence[Evidence]) -> Figure:
         for axes, one in zip(panels[:, 0], column, strict=True):
             _panel(axes, one)
     handles = gain_rows.legend(
-        gain_rows.point("s", "0.3", "stands in for the primary one", 5),
+        gain_rows.point("s", "0.3", "primary, or closest to it", 5),
         gain_rows.point("D", "black", _POOLED),
     )
     drawn.legend(handles=handles, loc="outside lower center", ncols=5, handlelength=1.2)

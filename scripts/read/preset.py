@@ -2,12 +2,13 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
 
 from scripts.read.declared import Declared, Experiment, read_declared
+from scripts.read.outputs import ItemOutputs, read_outputs
 from scripts.read.tables import CONFIG, SEED, read_curves, read_runs, read_text
 
 ARM = ["setting", "kind", "arm", "tried"]
@@ -21,7 +22,8 @@ class Preset:
     """A preset's declarations, all its runs, and those of each experiment with their arms.
 
     ``frames`` have a row for each run of the experiment, arms in the order of the report, with the
-    columns of runs.csv, those of arms.csv and ``share``.
+    columns of runs.csv, those of arms.csv and ``share``. ``outputs`` are those of the runs of
+    primary comparisons on each item of the test set.
     """
 
     name: str
@@ -29,6 +31,7 @@ class Preset:
     runs: pd.DataFrame
     curves: pd.DataFrame
     frames: Mapping[str, pd.DataFrame]
+    outputs: Mapping[str, ItemOutputs] = field(default_factory=dict)
 
 
 def read_preset(folder: Path) -> Preset:
@@ -45,7 +48,8 @@ def read_preset(folder: Path) -> Preset:
         name: frame(experiment, arms[arms["experiment"] == name], runs)
         for name, experiment in declared.experiments.items()
     }
-    return Preset(folder.name, declared, runs, curves, frames)
+    outputs = read_outputs(folder / "outputs.npz")
+    return Preset(folder.name, declared, runs, curves, frames, outputs)
 
 
 def read_arms(folder: Path) -> tuple[Declared, pd.DataFrame]:

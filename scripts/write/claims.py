@@ -34,8 +34,7 @@ def answer(found: Evidence) -> str:
         f"{name}. Smallest effect of interest: {claim.smallest_effect:g}.",
         _primary_text(found),
         "\n".join(f"- {_group_text(group)}" for group in found.groups),
-        f"Old seeds, and rivals that were not searched as widely as the masks: [what these rows "
-        f"cannot decide and what speaks against the claim](../../{PAGE}).",
+        f"[What these rows cannot decide, and what speaks against the claim](../../{PAGE}).",
         task_note(shared_task(tested)),
         claim_table(tested),
     ]
@@ -46,8 +45,7 @@ def readme_table(found: Sequence[Evidence]) -> str:
     """Write a row a claim: what decides it, what was found closest to that, pooled, verdict."""
     if not found:
         return "No comparison that bears on a claim has finished runs yet."
-    header = ["claim", "closest to the primary comparison", "gain", "pooled gain"]
-    header.append("verdict on the closest")
+    header = ["claim", "primary comparison, or the closest to it", "gain", "pooled gain", "verdict"]
     return markdown_table(header, [_readme_row(one) for one in found])
 
 
@@ -56,7 +54,7 @@ def claim_rows(found: Evidence) -> list[dict[str, object]]:
     shared = {"claim": found.claim.letter, "smallest_effect": found.claim.smallest_effect}
     rows = []
     for group in found.groups:
-        rows += [shared | _numbers(one, one is found.primary) for one in group.comparisons]
+        rows += [shared | _numbers(one, found.role(one)) for one in group.comparisons]
         if group.pooled:
             mean = group.pooled.mean
             rows.append(
@@ -73,13 +71,13 @@ def claim_rows(found: Evidence) -> list[dict[str, object]]:
     return rows
 
 
-def _numbers(one: Comparison, primary: bool) -> dict[str, object]:
+def _numbers(one: Comparison, role: str) -> dict[str, object]:
     return {
         "experiment": one.experiment.name,
         "setting": one.arm.setting,
         "arm": one.arm.label,
         "against": one.other_label,
-        "stands_in_for_the_primary": primary,
+        "role": role,
         **bounds("gain", one.gain),
         "pairs": one.gain.n,
         "verdict": one.judged.value,
@@ -96,16 +94,20 @@ def _readme_row(found: Evidence) -> list[str]:
         pooled = f"{with_interval(mean, sign=True)}, {mean.n} comparisons"
     if one is None:
         return [named, "not run", GAP, pooled, "undecided"]
-    return [named, _where(one), difference_with_interval(one.gain), pooled, one.verdict]
+    compared = f"{found.role(one)}: {_where(one)}"
+    return [named, compared, difference_with_interval(one.gain), pooled, one.verdict]
 
 
 def _primary_text(found: Evidence) -> str:
-    text = f"It is to be decided by {found.claim.primary}. That has not been run"
-    if found.primary is None:
-        return f"{text}, nor has, in this preset, the comparison closest to it."
-    one = found.primary
+    one, text = found.primary, f"It is to be decided by {found.claim.primary}."
+    if one is None:
+        return f"{text} This preset has neither that nor the comparison closest to it."
     gain = difference_with_interval(one.gain)
-    return f"{text}; closest to it is {_where(one)}: gain {gain}: {one.verdict}."
+    if found.is_decided_by_its_primary:
+        return f"{text} That is {_where(one)}: gain {gain}. **{one.verdict}.**"
+    return (
+        f"{text} That has not been run; closest to it is {_where(one)}: gain {gain}: {one.verdict}."
+    )
 
 
 def _where(one: Comparison) -> str:

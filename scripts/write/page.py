@@ -12,6 +12,7 @@ from scripts.read.preset import Preset
 from scripts.write.claims import answer
 from scripts.write.earlier_designs import earlier_text
 from scripts.write.experiment import experiment_text, figure_text
+from scripts.write.looks import looks_text
 from scripts.write.provenance import hardware_text, regeneration_text, unfinished_text
 from scripts.write.tables import comparison_rows, csv
 
@@ -74,7 +75,8 @@ def _chapter(report: Report, folder: str, results: Sequence[Result]) -> str:
 
 
 def _experiment(report: Report, result: Result) -> str:
-    return experiment_text(result, report.figures[result.experiment.name], report.costs)
+    text = experiment_text(result, report.figures[result.experiment.name], report.costs)
+    return "\n\n".join(filter(None, (text, looks_text(result, report.preset.outputs))))
 
 
 def tables(report: Report) -> dict[str, str]:
