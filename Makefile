@@ -22,7 +22,7 @@ DRAW_VENV = $(if $(wildcard $(INSTALLED)),$(VENV),.venv-figures)
 DRAW_INSTALLED = $(DRAW_VENV)/.installed
 DRAW = $(DRAW_VENV)/bin/python -m
 
-.PHONY: help reproduce-paper complete collect decide rerun figures bench sweep-figure test test-all lint format docs lock clean
+.PHONY: help reproduce-paper complete collect decide status rerun figures bench sweep-figure test test-all lint format docs lock clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -52,6 +52,9 @@ if [ -e "$(RESULTS)/$(PRESET)/runs.csv" ]; then { $(RUN) scripts.report "$(RESUL
 $(RUN) scripts.agreement "$(RESULTS)/$(PRESET)" $(2); \
 } || status=1; fi; exit $$status
 endef
+
+status: $(INSTALLED)  ## say how far the runs of a preset are here, and which command goes on
+	@$(RUN) experiments.status $(PRESET) --results "$(RESULTS)"
 
 rerun: $(INSTALLED)  ## run the row ID=… of a committed table again and compare
 	@$(RUN) experiments.rerun $(ID) --results "$(RESULTS)" $(if $(ALLOW),--allow $(ALLOW))
