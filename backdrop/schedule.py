@@ -36,10 +36,12 @@ class PSchedule:
         >>> from backdrop import Backdrop
         >>> layer = Backdrop(0.9)
         >>> schedule = PSchedule([layer], start=0.0, end=0.8, finish=0.5)
+        >>> ps = []
         >>> for step in range(5):
         ...     schedule.step(step / 5)
-        ...     print(round(layer.p, 2), end=" ")
-        0.0 0.32 0.64 0.8 0.8
+        ...     ps.append(round(layer.p, 2))
+        >>> ps
+        [0.0, 0.32, 0.64, 0.8, 0.8]
     """
 
     def __init__(

@@ -56,12 +56,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else None)
     parser.add_argument("presets", nargs="+", type=Path, help="folders such as results/laptop")
     for folder in parser.parse_args(arguments).presets:
-        if not read_sums(folder):
-            print(f"{folder} has no {NAME} yet: its tables cannot be checked", file=sys.stderr)
         try:
             write_report(folder)
         except ValueError as error:
             parser.exit(1, f"{error}\n")
+        if not read_sums(folder):
+            print(f"{folder} has no {NAME} yet: its tables were not checked", file=sys.stderr)
         print(f"wrote {folder / 'REPORT.md'}")
 
 
