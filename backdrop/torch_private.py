@@ -9,11 +9,12 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch._ops import OpOverload
 from torch.autograd import forward_ad
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map_only
 
-__all__ = ["TorchDispatchMode", "tree_map_only"]
+__all__ = ["OpOverload", "TorchDispatchMode", "tree_map_only"]
 
 # The class of all autograd functions' contexts, which are the nodes of their graphs.
 FunctionContext: type = torch._C._FunctionBase

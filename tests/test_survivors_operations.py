@@ -55,6 +55,7 @@ def test_a_clone_may_be_changed_in_place():
         lambda x, p: torch.relu_(input=x * p),
         lambda x, p: torch.maximum(input=x, other=x.tanh()),
         lambda x, p: p - x,
+        lambda x, p: p.clamp(max=x),
         lambda x, p: 2 - x,
         lambda x, p: 2 / (3 + x.square()),
         lambda x, p: torch.cat(tensors=[x, x.tanh()], dim=1),

@@ -83,8 +83,7 @@ def resized(layout: Layout, dim: int, size: int) -> Layout:
 def shape_of(layout: Layout, samples: int, lengths: Mapping[int, int] | None = None) -> list[int]:
     """Give the shape of a tensor with other numbers of samples, and of positions by axis."""
     sizes: dict[int | None, int] = {SAMPLES: samples}
-    for axis, length in (lengths or {}).items():
-        sizes[axis] = length
+    sizes.update((lengths or {}).items())
     return [math.prod([sizes.get(f.axis, f.size) for f in dim]) for dim in layout]
 
 

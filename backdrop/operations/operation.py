@@ -3,13 +3,13 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any, NamedTuple
 
 from torch import Tensor
-from torch._ops import OpOverload
 
 from backdrop.operations.layout import Layout
+from backdrop.torch_private import OpOverload
 
 Number = int | Fraction
 
@@ -112,7 +112,7 @@ class Call:
     @cached_property
     def maps(self) -> list[tuple[Tensor, Layout]]:
         """Give the tensors that depend on the input, with their layouts."""
-        met = ((tensor, self.layout_of(tensor)) for tensor in self.tensors)
+        met = [(tensor, self.layout_of(tensor)) for tensor in self.tensors]
         return [(tensor, layout) for tensor, layout in met if layout is not None]
 
     @property
@@ -127,6 +127,7 @@ class Call:
         return bind(self.operation, {**self.arguments, **changed})
 
 
+@cache  # reading a schema is slow
 def name_of(operation: OpOverload) -> str:
     """Give an operation's name without namespace, overload and the mark of in-place ones."""
     name: str = operation._schema.name
@@ -137,9 +138,15 @@ def by_name(
     operation: OpOverload, args: Sequence[Any], kwargs: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Give an operation's arguments by the names in its schema, defaults included."""
-    named = operation._schema.arguments
-    rest = {a.name: kwargs.get(a.name, a.default_value) for a in named[len(args) :]}
-    return dict(zip((a.name for a in named), args, strict=False)) | rest
+    named = dict(_defaults(operation))
+    named.update(zip(named, args, strict=False))
+    named.update(kwargs)
+    return named
+
+
+@cache
+def _defaults(operation: OpOverload) -> dict[str, Any]:
+    return {a.name: a.default_value for a in operation._schema.arguments}
 
 
 def tensors_in(values: Any) -> Any:

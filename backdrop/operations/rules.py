@@ -4,11 +4,11 @@ from itertools import accumulate
 from typing import Any
 
 import torch
-from torch._ops import OpOverload
 
 from backdrop.operations import combining, joining, rearranging, windows
 from backdrop.operations.layout import NoRuleError, size_of
 from backdrop.operations.operation import Call, Operation
+from backdrop.torch_private import OpOverload
 
 UNKNOWN = "there is no rule for it, and it might couple samples or positions"
 SECOND = "a second feature map of the stage meets it, and might couple samples"

@@ -5,6 +5,8 @@ from fractions import Fraction
 from math import prod
 from typing import Any
 
+from torch import Tensor
+
 from backdrop.operations.layout import (
     SAMPLES,
     Layout,
@@ -223,8 +225,16 @@ def pixel_shuffle(call: Call) -> Operation:
 def pixel_unshuffle(call: Call) -> Operation:
     """Give the rule of neighbouring positions that become channels."""
     r, layout = call["downscale_factor"], call.first
-    layout = replaced(layout, -3, plain(call.shape[-3]))
-    return _slide(layout, call.shape, [Window.sliding(r, r, 0, 1)] * 2)
+    *_, channels, height, width = (size_of(dim) for dim in layout)
+    layout = replaced(layout, -3, plain(channels * r * r))
+    shape = height // r, width // r
+
+    def run(x: Tensor) -> Tensor:  # torch gives another shape to a batch without samples
+        n, c, h, w = x.shape
+        apart = x.reshape(n, c, h // r, r, w // r, r).permute(0, 1, 3, 5, 2, 4)
+        return apart.reshape(n, c * r * r, h // r, w // r)
+
+    return _with(_slide(layout, shape, [Window.sliding(r, r, 0, 1)] * 2), run=run)
 
 
 def upsample(n: int, taps: int) -> Rule:

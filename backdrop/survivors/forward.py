@@ -1,15 +1,19 @@
 """One forward pass of a model with masks: recorded, and at every mask run one way or the other."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
 
+from backdrop.layer import Backdrop
 from backdrop.mask import mask_gradient
+from backdrop.operations.layout import whole_input
 from backdrop.survivors.gradient import survivors_only
+from backdrop.survivors.known import KnownOperations
 from backdrop.survivors.patches import Patches, UnequalStridesError
-from backdrop.survivors.recorded import InexactError, Recorded, running_module
+from backdrop.survivors.recorded import InexactError, Recorded, innermost
 from backdrop.survivors.recording import Recording
+from backdrop.survivors.skips import Split, split
 from backdrop.survivors.stage import Stage
 from backdrop.survivors.work import StageWork, stage_work
 
@@ -20,36 +24,71 @@ class ForwardPass:
     Args:
         names: of modules and mask layers, by id.
         pays: for each mask that will be met, whether its stage is to be run on survivors.
+        escapes: for each recording in turn, the nodes that are used after its mask.
+        known: what is known of operations.
     """
 
-    def __init__(self, names: Mapping[int, str], pays: Mapping[str, bool]) -> None:
-        self.names, self._pays = names, pays
-        self._left = len(pays)
+    def __init__(
+        self,
+        names: Mapping[int, str],
+        pays: Mapping[str, bool],
+        escapes: Sequence[frozenset[int]],
+        known: KnownOperations,
+    ) -> None:
+        self.names, self._pays, self._escapes, self.known = names, pays, escapes, known
+        self._left, self._begun = len(pays), 0
+        self.current: Recording | None = None
 
     def begin(self, x: Tensor) -> Recorded:
         """Give a stand-in for ``x`` that sets recording going."""
-        return Recording(self, x, x.detach()[:0], len(x)).start
+        self.current = Recording(self, x, x.detach()[:0], len(x), whole_input(x.shape))
+        self._begun += 1
+        return self.current.start
 
-    def at_mask(self, recording: Recording, output: Recorded, mask: Tensor) -> Tensor:
+    def at_mask(self, output: Recorded, mask: Tensor) -> Tensor:
         """Compute the stage that ends at a mask; go on recording while there are masks left."""
-        stage = recording.end(output)
-        aligned = _aligned(mask, output)
-        patches = patches_of(stage, aligned)
-        x, tensors = _source(recording), recording.tensors
-        if self._pays.get(running_module(self.names), False) and stage.steps:
-            y = survivors_only(stage, patches, x, tensors, aligned)
+        recording, name = self.current, running_mask(self.names)
+        assert recording is not None
+        recording.check_end(output)
+        node = recording.node_of(output)
+        known = self._escapes[self._begun - 1] if self._begun <= len(self._escapes) else ()
+        # Without gradients here, what has some later is computed when it is met.
+        on = torch.is_grad_enabled()
+        escapes = {node for node in known if on and node < len(recording.nodes)}
+        if self._pays.get(name or "", False) and name is not None:
+            y = _on_survivors(recording, split(recording, node, escapes), _aligned(mask, output))
         else:
-            y = stage.run(x, tensors)
+            recording.compute({*escapes, node})
+            y = recording.values[node]
         y = mask_gradient(y, mask)
-        self._left -= 1
-        return self.begin(y) if self._left else y
+        self._left -= name is not None
+        if self._left:
+            return self.begin(y)
+        self.current = None
+        return y
 
-    def at_end(self, output: Recorded) -> Tensor:
+    def at_end(self, outputs: Sequence[Recorded]) -> None:
         """Compute densely what has met no mask by the end of the model."""
-        recording = output.recorder
-        assert isinstance(recording, Recording)
-        with torch.enable_grad():  # whatever mode the model left behind
-            return recording.end(output).run(_source(recording), recording.tensors)
+        self.current = None
+        by_recording: dict[int, list[Recorded]] = {}
+        for output in outputs:
+            by_recording.setdefault(id(output.recorder), []).append(output)
+        for group in by_recording.values():
+            recording = group[0].recorder
+            assert isinstance(recording, Recording)
+            for output in group:
+                recording.check_output(output)
+            with torch.enable_grad():  # whatever mode the model left behind
+                recording.compute([output.node for output in group])
+
+
+def _on_survivors(recording: Recording, found: Split, mask: Tensor) -> Tensor:
+    recording.run(found.dense, found.wanted)
+    x = recording.values[found.start]
+    if not found.stage.steps:
+        return x
+    patches = patches_of(found.stage, mask)
+    return survivors_only(found.stage, patches, x, found.tensors, mask)
 
 
 class TrialPass:
@@ -58,51 +97,83 @@ class TrialPass:
     Args:
         names: of modules and mask layers, by id.
         masks: how many masks will be met.
+        known: what is known of operations.
 
     Attributes:
-        met: the stages of the masks in the order in which they were met.
+        complete: whether all of them were met. What comes after does not matter, but for what it
+            uses from before.
     """
 
-    def __init__(self, names: Mapping[int, str], masks: int) -> None:
-        self.names = names
-        self.met: list[StageWork] = []
+    def __init__(self, names: Mapping[int, str], masks: int, known: KnownOperations) -> None:
+        self.names, self.known = names, known
+        self.current: Recording | None = None
         self._masks = masks
+        self._recordings: list[Recording] = []
+        self._ends: list[tuple[str, Recording, int, Tensor, Tensor]] = []
+
+    @property
+    def complete(self) -> bool:
+        """Say whether all masks were met."""
+        return len(self._ends) >= self._masks
 
     def begin(self, probe: Tensor, samples: int) -> Recorded:
         """Give a stand-in for a tensor of ``samples`` samples that is otherwise like ``probe``."""
-        return Recording(self, None, probe, samples).start
+        along = whole_input((samples, *probe.shape[1:]))
+        self.current = Recording(self, None, probe, samples, along)
+        self._recordings.append(self.current)
+        return self.current.start
 
-    def at_mask(self, recording: Recording, output: Recorded, mask: Tensor) -> Tensor:
-        """Note the mask and its stage; end the pass at the last one."""
-        stage = recording.end(output)
-        patches = patches_of(stage, _aligned(mask, output))
-        name = running_module(self.names)
-        needs_input = recording.start.probe.requires_grad or bool(self.met)
-        work = stage_work(
-            name, output.probe, recording.samples, stage, patches, recording.tensors, needs_input
-        )
-        self.met.append(work)
-        if len(self.met) == self._masks:
-            raise AllMet
+    def at_mask(self, output: Recorded, mask: Tensor) -> Recorded:
+        """Note the mask and the recording that ends there."""
+        recording, name = self.current, running_mask(self.names)
+        assert recording is not None
+        recording.check_end(output)
+        if name is not None and not self.complete:
+            node = recording.node_of(output)
+            self._ends.append((name, recording, node, output.probe, _aligned(mask, output)))
         return self.begin(output.probe, recording.samples)
 
-    def at_end(self, output: Recorded) -> None:
+    def stages(self) -> list[StageWork]:
+        """Give the work on the stages of the masks, in the order in which they were met.
+
+        Raises:
+            InexactError: if a stage cannot be run on the survivors of its mask.
+        """
+        return [self._work(*end) for end in self._ends]
+
+    def _work(
+        self, name: str, recording: Recording, node: int, probe: Tensor, mask: Tensor
+    ) -> StageWork:
+        found = split(recording, node, recording.escapes)
+        patches = patches_of(found.stage, mask)
+        first = recording is self._recordings[0]
+        needs_input = not first or recording.start.probe.requires_grad or bool(found.dense)
+        past = bool(found.dense or recording.escapes)
+        return stage_work(
+            name, probe, recording.samples, found.stage, patches, found.tensors,
+            needs_input, past,
+        )  # fmt: skip
+
+    @property
+    def escapes(self) -> list[frozenset[int]]:
+        """Give for each recording the nodes that were used after its mask."""
+        return [frozenset(recording.escapes) for recording in self._recordings]
+
+    def at_end(self, outputs: Sequence[Recorded]) -> None:
         """Raise InexactError if what has met no mask by the end of the model were inexact."""
-        recording = output.recorder
-        assert isinstance(recording, Recording)
-        if self.met:
-            with torch.enable_grad():
-                recording.leading_to(output)
+        for output in outputs:
+            recording = output.recorder
+            assert isinstance(recording, Recording)
+            if recording is not self.current:
+                recording.escapes.add(output.node)
+            if self._ends:
+                recording.check_output(output)
 
 
-class AllMet(Exception):
-    """Ends a trial pass: what lies above the last mask does not matter."""
-
-
-def _source(recording: Recording) -> Tensor:
-    if recording.source is None:
-        raise RuntimeError("nothing can be computed in a trial pass")
-    return recording.source
+def running_mask(names: Mapping[int, str]) -> str | None:
+    """Give the name of the mask layer that is running; None if ``mask_gradient`` was called."""
+    module = innermost(names)
+    return names[id(module)] if isinstance(module, Backdrop) else None
 
 
 def _aligned(mask: Tensor, output: Recorded) -> Tensor:
@@ -121,7 +192,7 @@ def patches_of(stage: Stage, mask: Tensor) -> Patches | None:
     Raises:
         InexactError: if the mask tells positions apart and the stage couples them.
     """
-    step = stage.coupled
+    step, merging = stage.coupled, stage.merging
     what, where, why = "the stage", "?", "its output has no positions, or strides meet in it"
     if stage.has_positions:
         try:
@@ -130,6 +201,8 @@ def patches_of(stage: Stage, mask: Tensor) -> Patches | None:
             pass
     elif step is not None:
         what, where, why = step.name, step.module, step.operation.couples
+    elif merging is not None:
+        what, where, why = merging.name, merging.module, "it merges positions with other dims"
     if mask.numel() > len(mask):  # it masks more than whole samples
         raise InexactError(what, where, why)
     return None

@@ -10,13 +10,15 @@ spoils the gradients of weights.
 """
 
 from collections.abc import Sequence
+from functools import partial
 from typing import NamedTuple, Self
 
 import torch
 from torch import Tensor
 
-from backdrop.survivors.recorded import Axes
-from backdrop.survivors.stage import Node, Stage, Step
+from backdrop.operations.layout import SAMPLES, plain, shape_of
+from backdrop.operations.operation import Window
+from backdrop.survivors.stage import Node, Stage, Step, without_autocast
 
 
 class Reach(NamedTuple):
@@ -61,7 +63,7 @@ class Patches:
     def __init__(self, stage: Stage, block: Sequence[int] | None = None) -> None:
         self.stage = stage
         self._filled = {step.output for step in stage.steps if _fills(stage, step)}
-        block = block or (1,) * len(stage.nodes[stage.output].axes or ())
+        block = block or (1,) * stage.nodes[stage.output].count
         self.reaches: dict[int, Reaches] = {
             stage.output: tuple(Reach(0, length - 1, 1) for length in block)
         }
@@ -75,25 +77,14 @@ class Patches:
 
     def needed(self, step: Step) -> Reaches:
         """Give what one output position needs of the inputs of a step."""
-        out, windows = self.reaches[step.output], step.operation.windows
-        if not windows:
-            return out
         return tuple(
-            Reach(
-                reach.first * w.stride - w.padding,
-                reach.last * w.stride - w.padding + (w.kernel - 1) * w.dilation,
-                reach.stride * w.stride,
-            )
-            for reach, w in zip(out, windows, strict=True)
+            _through(reach, step.operation.windows.get(axis))
+            for axis, reach in enumerate(self.reaches[step.output])
         )
 
     def numel(self, node: int) -> int:
         """Give the number of elements of a node's patch."""
-        count = self.stage.nodes[node].numel
-        sizes = self.stage.nodes[node].sizes
-        for size, reach in zip(sizes, self.reaches[node], strict=True):
-            count = count // size * reach.length
-        return count
+        return self.stage.nodes[node].elements(_lengths(self.reaches[node]))
 
     @property
     def sizes(self) -> list[int]:
@@ -132,33 +123,48 @@ class Patches:
             positions: those of the output, (n, axes); None if nothing is to be overwritten.
         """
         values = {0: x}
-        for step in self.stage.steps:
-            operation, needed = step.operation, self.needed(step)
-            parts = {node: self._part(node, values[node], needed) for node in step.inputs}
-            border = positions if step.output in self._filled else None
-            if border is not None:
-                for node, part in parts.items():
-                    source = self.stage.nodes[node]
-                    parts[node] = _fill_outside(part, source, needed, border, operation.fill)
-            with step.autocast.entered():
-                run = operation.on_patches or operation.run
-                out = run(*step.arguments(parts, tensors))
-            if border is not None and operation.fill:
-                # Outside the map a maximum over padding alone is infinite, and would make the
-                # gradients of weights 0 · ∞ in what follows.
-                to, reaches = self.stage.nodes[step.output], self.reaches[step.output]
-                out = _fill_outside(out, to, reaches, border, 0.0)
-            values[step.output] = out
-            for node in step.done:
-                del values[node]
+        with without_autocast(x.device.type):
+            for step in self.stage.steps:
+                values[step.output] = self._run_step(step, values, tensors, positions, len(x))
+                for node in step.done:
+                    del values[node]
         return values[self.stage.output]
 
-    def _part(self, node: int, value: Tensor, needed: Reaches) -> Tensor:
-        axes = self.stage.nodes[node].axes or ()
-        for axis, have, want in zip(axes, self.reaches[node], needed, strict=True):
-            if want != have:
-                value = value.narrow(axis, want.first - have.first, want.length)
-        return value
+    def _run_step(
+        self,
+        step: Step,
+        values: dict[int, Tensor],
+        tensors: Sequence[Tensor],
+        positions: Tensor | None,
+        samples: int,
+    ) -> Tensor:
+        needed, nodes, fill = self.needed(step), self.stage.nodes, step.operation.fill
+        border = positions if step.output in self._filled else None
+        parts = {}
+        for i in step.inputs:
+            parts[i] = _cut(nodes[i], values[i], self.reaches[i], needed, samples)
+            if border is not None:
+                parts[i] = _fill_outside(parts[i], nodes[i], needed, border, fill)
+        to, reaches = nodes[step.output], self.reaches[step.output]
+        shape = partial(shape_of, to.layout, samples, _lengths(reaches))
+        out = step.apply(step.on_patches, parts, tensors, shape)
+        if border is not None and fill:
+            # Outside the map a maximum over padding alone is infinite, and would make the
+            # gradients of weights 0 · ∞ in what follows.
+            out = _fill_outside(out, to, reaches, border, 0.0)
+        return out
+
+
+def _through(reach: Reach, window: Window | None) -> Reach:
+    """Give what is needed of the input of an operation that slides a window."""
+    if window is None:
+        return reach
+    first, last, stride = (int(number) for number in window)
+    return Reach(reach.first * stride + first, reach.last * stride + last, reach.stride * stride)
+
+
+def _lengths(reaches: Reaches) -> dict[int, int]:
+    return {axis: reach.length for axis, reach in enumerate(reaches)}
 
 
 def _fills(stage: Stage, step: Step) -> bool:
@@ -167,8 +173,8 @@ def _fills(stage: Stage, step: Step) -> bool:
         return step.operation.fill != 0
     before, after = stage.nodes[step.inputs[0]].sizes, stage.nodes[step.output].sizes
     return any(
-        w.padding > 0 or (out - 1) * w.stride - w.padding + (w.kernel - 1) * w.dilation >= size
-        for size, out, w in zip(before, after, step.operation.windows, strict=True)
+        w.first < 0 or (after[axis] - 1) * w.stride + w.last >= before[axis]
+        for axis, w in step.operation.windows.items()
     )
 
 
@@ -177,15 +183,35 @@ def _along(positions: Tensor, reach: Reach) -> Tensor:
     return positions[:, None] * reach.stride + offsets
 
 
+def _apart(node: Node, samples: int, reaches: Reaches) -> tuple[list[int], list[int]]:
+    """Give a patch's shape where merged dims are taken apart, and the dims of samples and axes."""
+    factors = [factor for dim in node.layout for factor in dim or plain(1)]
+    shape = shape_of(tuple((factor,) for factor in factors), samples, _lengths(reaches))
+    along = [factor.axis for factor in factors]
+    return shape, [along.index(axis) for axis in (SAMPLES, *range(len(reaches)))]
+
+
+def _cut(node: Node, value: Tensor, have: Reaches, want: Reaches, samples: int) -> Tensor:
+    """Cut the part that an operation needs out of a patch."""
+    if want == have:
+        return value
+    shape, (_, *axes) = _apart(node, samples, have)
+    part = value.reshape(shape)
+    for axis, a, b in zip(axes, have, want, strict=True):
+        part = part.narrow(axis, b.first - a.first, b.length)
+    return part.reshape(shape_of(node.layout, samples, _lengths(want)))
+
+
 def _fill_outside(
     x: Tensor, node: Node, reaches: Reaches, positions: Tensor, value: float
 ) -> Tensor:
     """Overwrite what lies outside a node's map in patches of it."""
-    axes: Axes = node.axes or ()
+    apart, (samples, *axes) = _apart(node, len(positions), reaches)
     outside = torch.zeros((), dtype=torch.bool, device=x.device)
-    for j, (axis, reach, size) in enumerate(zip(axes, reaches, node.sizes, strict=True)):
+    for j, (reach, size) in enumerate(zip(reaches, node.sizes, strict=True)):
         place = _along(positions[:, j], reach)
-        shape = [1] * x.ndim
-        shape[0], shape[axis] = place.shape
-        outside = outside | ((place < 0) | (place >= size)).view(shape)
-    return x.masked_fill(outside, value)
+        shape = [1] * len(apart)
+        shape[samples], shape[axes[j]] = place.shape
+        beyond = (place < 0) | (place >= size)
+        outside = outside | (beyond if samples < axes[j] else beyond.T).reshape(shape)
+    return x.reshape(apart).masked_fill(outside, value).reshape(x.shape)

@@ -2,22 +2,27 @@
 
 import sys
 from collections.abc import Mapping, Sequence
-from functools import partial
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.graph import saved_tensors_hooks
 
-Axes = tuple[int, ...]
+from backdrop.mask import mask_gradient
+from backdrop.operations.layout import Layout, shape_of
+from backdrop.torch_private import (
+    function_transforms_active,
+    never_compile,
+    without_torch_function,
+)
 
-# What the stand-in answers by itself, because its shape, dtype and device are those of the tensor.
+# What is answered without a look at the values, and never recorded.
 _PROPERTIES = ("shape", "ndim", "dtype", "device", "layout", "is_cuda", "is_sparse", "is_nested")
 _METHODS = ("size", "dim", "numel", "nelement", "is_floating_point", "is_complex", "__len__")
 QUERIES = {getattr(Tensor, name).__get__ for name in _PROPERTIES} | {
     getattr(Tensor, name) for name in _METHODS
 }
-# What torch calls when an autograd function marks it as changed.
-QUERIES.add(getattr(Tensor, "_backward_hooks").__set__)  # noqa: B009
 
 
 class InexactError(NotImplementedError):
@@ -44,15 +49,25 @@ def _unpickled(message: str) -> InexactError:
 class Recorder(Protocol):
     """What the operations on stand-ins are handed to."""
 
-    def call(self, func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
-        """Record ``func(*args, **kwargs)`` and give a stand-in for its result."""
+    def dispatch(self, func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        """Record an operation of ATen and give a stand-in for its result."""
 
-    def refusal(self, what: str, why: str) -> InexactError:
-        """Give the error that names the running module."""
+    def check(self, func: Any, kwargs: Mapping[str, Any]) -> None:
+        """Refuse a function that asks for autograd's graph, or writes its result elsewhere."""
+
+    def mask(self, x: "Recorded", mask: Tensor) -> Any:
+        """End a stage at a mask."""
+
+    def computed(self, value: Any) -> Any:
+        """Give real tensors for stand-ins once there are no stages any more; else the same.
+
+        What stands for results of earlier stages is computed in any case, with its graph: later,
+        below autograd, it would have none.
+        """
 
 
 class InGraph(torch.autograd.Function):
-    """Gives a stand-in a place in autograd's graph, after which come functions applied to it."""
+    """Gives a stand-in a place in autograd's graph, in which it needs a gradient."""
 
     @staticmethod
     def forward(ctx: Any, leaf: Tensor, x: Tensor) -> Tensor:
@@ -67,79 +82,140 @@ _LEAF = torch.zeros((), requires_grad=True)
 class Recorded(Tensor):
     """Stands for the result of an operation that is recorded, to be run when a mask is reached.
 
-    It has the shape, dtype and device of the tensor that it stands for and no data. What a model
-    does with it is handed to its recorder; what bypasses that raises.
+    It has the shape, dtype and device of the tensor that it stands for, a place in autograd's graph
+    and no data. Operations of ATen on it, below autograd and autocast, are handed to its recorder.
 
     Attributes:
         recorder: takes down the operations.
         node: the number of the result in the recording.
         probe: the same tensor for a batch without samples. Running every operation on it gives
-            shapes and dtypes as torch has them, autocast included, at no cost.
-        axes: the dims along which positions run, None if the positions are merged.
+            shapes and dtypes as torch has them, at no cost.
+        along: the axes of its dims.
     """
 
     recorder: Recorder
     node: int
     probe: Tensor
-    axes: Axes | None
+    along: Layout
 
     @staticmethod
     def __new__(
-        cls,
-        recorder: Recorder,
-        node: int,
-        probe: Tensor,
-        samples: int,
-        axes: Axes | None,
-        in_graph: bool = False,
+        cls, recorder: Recorder, node: int, probe: Tensor, samples: int, along: Layout
     ) -> "Recorded":
-        """Stand for a tensor of ``samples`` samples that is otherwise like ``probe``.
+        """Stand for a tensor of ``samples`` samples that is otherwise like ``probe``."""
+        # In inference mode as well it is to be a tensor that autograd may meet later.
+        with torch.inference_mode(False):
+            self: Recorded = Tensor._make_wrapper_subclass(
+                cls,
+                shape_of(along, samples),
+                strides=probe.stride(),
+                dtype=probe.dtype,
+                device=probe.device,
+            )
+        self.recorder, self.node, self.probe, self.along = recorder, node, probe, along
+        return self
 
-        What an autograd function makes of it needs a gradient and so has a ``grad_fn``; with
-        ``in_graph``, at some cost, also what it changes in place or makes without looking at it.
-        """
-        self: Recorded = Tensor._make_wrapper_subclass(
-            cls,
-            (samples, *probe.shape[1:]),
-            dtype=probe.dtype,
-            device=probe.device,
-            requires_grad=not in_graph,
-        )
-        self.recorder, self.node, self.probe, self.axes = recorder, node, probe, axes
-        if in_graph:
-            with torch._C.DisableTorchFunctionSubclass():
-                InGraph.apply(_LEAF, self)
+    def put_in_graph(self) -> "Recorded":
+        """Let autograd take down what becomes of this."""
+        with without_torch_function(), torch.inference_mode(False), torch.enable_grad():
+            InGraph.apply(_LEAF, self)
         return self
 
     @classmethod
     def __torch_function__(
         cls, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Any = None
     ) -> Any:
-        """Answer questions about the shape and record everything else."""
-        if func in QUERIES:
-            with torch._C.DisableTorchFunctionSubclass():
-                return func(*args, **(kwargs or {}))
-        recorder = next(iter(recorded_in([args, kwargs or {}]))).recorder
-        return recorder.call(func, args, kwargs or {})
+        """Let functions come down to operations, but for the few that these cannot tell of."""
+        kwargs = kwargs or {}
+        if func not in QUERIES:
+            recorder = first_recorded(args, kwargs).recorder
+            if func is mask_gradient:
+                args, kwargs = recorder.computed((tuple(args), kwargs))
+                x, mask = args
+                return recorder.mask(x, mask) if isinstance(x, Recorded) else func(x, mask)
+            recorder.check(func, kwargs)
+            given = tuple(args), kwargs
+            args, kwargs = found = recorder.computed(given)
+            if found is not given and not recorded_in(found):
+                return func(*args, **kwargs)
+            func = REWRITTEN.get(func, func)
+        # Nothing is ever differentiated of what autograd takes down here, and no hooks are asked.
+        keeping = nullcontext() if function_transforms_active() else _keeping_nothing()
+        with without_torch_function(), keeping:
+            return func(*args, **kwargs)
 
     @classmethod
     def __torch_dispatch__(  # type: ignore[override]
         cls, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Any = None
     ) -> Any:
-        """Refuse what goes past ``__torch_function__``, as other autograd Functions do."""
-        met = recorded_in([args, kwargs or {}])
-        refusal = met[0].recorder.refusal if met else partial(InexactError, where="?")
-        raise refusal(what=str(func), why="it bypasses the recording of the stage")
+        """Record an operation."""
+        kwargs = kwargs or {}
+        return first_recorded(args, kwargs).recorder.dispatch(func, args, kwargs)
 
     def __repr__(self, *, tensor_contents: Any = None) -> str:  # type: ignore[override]
-        with torch._C.DisableTorchFunctionSubclass():
+        with without_torch_function():
             return f"Recorded(shape={tuple(self.shape)}, dtype={self.dtype}, node={self.node})"
+
+
+def _keeping_nothing() -> AbstractContextManager[Any]:
+    return saved_tensors_hooks(_nothing, _nothing)
+
+
+def _nothing(_: Any) -> Any:
+    return None
+
+
+never_compile(
+    Recorded.__new__,
+    Recorded.put_in_graph,
+    Recorded.__torch_function__,
+    Recorded.__torch_dispatch__,
+)
+
+
+def _instance_norm(
+    input: Tensor,
+    running_mean: Tensor | None = None,
+    running_var: Tensor | None = None,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    use_input_stats: bool = True,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> Tensor:
+    if running_mean is None and use_input_stats:
+        # ATen takes samples for channels in it, which no part of the batch could follow.
+        return nn.functional.group_norm(input, input.shape[1], weight, bias, eps)
+    # Means over samples couple these; without them it is frozen batch normalisation.
+    mean, var = (None, None) if use_input_stats else (running_mean, running_var)
+    norm = nn.functional.batch_norm
+    return norm(input, mean, var, weight, bias, use_input_stats, momentum, eps)
+
+
+def _pad(
+    input: Tensor, pad: Sequence[int], mode: str = "constant", value: float | None = None
+) -> Tensor:
+    if mode != "circular":
+        return nn.functional.pad(input, pad, mode, value)
+    for back, (before, after) in enumerate(zip(pad[::2], pad[1::2], strict=True), start=1):
+        size = input.shape[-back]
+        parts = [input.narrow(-back, size - before, before)] if before > 0 else []
+        parts.append(input.narrow(-back, max(0, -before), size - max(0, -before) - max(0, -after)))
+        parts += [input.narrow(-back, 0, after)] if after > 0 else []
+        input = torch.cat(parts, -back)
+    return input
+
+
+# Functions that come down to operations which treat samples otherwise than the functions do.
+REWRITTEN: dict[Any, Any] = {nn.functional.instance_norm: _instance_norm, nn.functional.pad: _pad}
 
 
 def recorded_in(value: Any) -> list[Recorded]:
     """Give the stand-ins in nested lists, tuples and dicts."""
     if isinstance(value, Recorded):
         return [value]
+    if isinstance(value, _LEAVES):
+        return []
     if isinstance(value, Mapping):
         value = list(value.values())
     if isinstance(value, list | tuple):
@@ -147,22 +223,31 @@ def recorded_in(value: Any) -> list[Recorded]:
     return []
 
 
+# What most arguments are besides stand-ins: looking for a Mapping is slow.
+_LEAVES = (Tensor, int, float, str, type(None), torch.dtype)
+
+
+def first_recorded(args: Sequence[Any], kwargs: Mapping[str, Any]) -> Recorded:
+    """Give the first stand-in among arguments, and in nested lists, tuples and dicts in them."""
+    first = next((value for value in args if isinstance(value, Recorded)), None)
+    return first if first is not None else recorded_in((args, kwargs))[0]
+
+
 def running_module(names: Mapping[int, str]) -> str:
     """Give the name of the innermost module whose code is running, by ids in ``names``.
 
     Reading the call stack costs nothing until it is asked for, unlike hooks on every module.
     """
+    module = innermost(names)
+    return "?" if module is None else names[id(module)]
+
+
+def innermost(names: Mapping[int, str]) -> nn.Module | None:
+    """Give the innermost module with a name whose code is running."""
     frame = sys._getframe(1)
     while frame is not None:
         module = frame.f_locals.get("self")
         if isinstance(module, nn.Module) and id(module) in names:
-            return names[id(module)]
+            return module
         frame = frame.f_back  # type: ignore[assignment]
-    return "?"
-
-
-# Where a model is compiled, or calls a compiled function, torch.compile would compile this as well.
-_frames = torch._C._dynamo.eval_frame
-_skip = _frames._FrameExecStrategy(_frames._FrameAction.SKIP, _frames._FrameAction.SKIP)
-for _method in (Recorded.__new__, Recorded.__torch_function__):
-    _frames.set_code_exec_strategy(_method.__code__, _skip)
+    return None

@@ -11,14 +11,24 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from backdrop.survivors.recorded import InGraph, Recorded
+from backdrop.torch_private import FunctionContext, forward_mode_allowed, without_torch_function
 
 # Module hooks on gradients ask for these as well.
-_QUESTIONS = ("requires_grad", "grad_fn", "is_leaf", "grad")
+_QUESTIONS = ("requires_grad", "grad_fn", "is_leaf", "grad", "data")
 OF_GRAPH = {getattr(Tensor, name).__get__ for name in _QUESTIONS} | {
     Tensor.register_hook,
     Tensor.retain_grad,
+    Tensor.backward,
+    Tensor.requires_grad_,
+    Tensor.detach,
+    Tensor.detach_,
+    torch.detach,
+    torch.detach_,
+    torch.autograd.grad,
+    torch.autograd.backward,
 }
 
+_TRANSFORMS = {"torch._functorch.vmap", "torch._functorch.eager_transforms"}
 _CHECKPOINT = inspect.unwrap(checkpoint).__code__
 
 
@@ -32,12 +42,12 @@ class Region(NamedTuple):
 def differentiated() -> bool:
     """Say whether autograd sees what is called now."""
     # Forward mode is off in inference mode and within autograd functions, also under enable_grad.
-    return torch.is_grad_enabled() and torch._C._is_fwd_grad_enabled()
+    return torch.is_grad_enabled() and forward_mode_allowed()
 
 
 def in_function() -> bool:
     """Say whether the forward code of an autograd function is running."""
-    return not (torch._C._is_fwd_grad_enabled() or torch.is_inference_mode_enabled())
+    return not (forward_mode_allowed() or torch.is_inference_mode_enabled())
 
 
 def running_region() -> Region | None:
@@ -62,11 +72,13 @@ def of_function(name: str) -> Region:
 
 def function_of(x: Recorded) -> Region | None:
     """Give the autograd function that a stand-in came out of, None if there was none."""
-    with torch._C.DisableTorchFunctionSubclass():
+    with without_torch_function():
         node = x.grad_fn
-    if node is None or isinstance(node, InGraph._backward_cls):
-        return None
-    return of_function(_name(type(node)))
+    return of_function(_name(type(node))) if _is_own(node) else None
+
+
+def _is_own(node: Any) -> bool:
+    return isinstance(node, FunctionContext) and not isinstance(node, InGraph._backward_cls)
 
 
 def function_behind(tensor: Tensor) -> Region | None:
@@ -75,15 +87,21 @@ def function_behind(tensor: Tensor) -> Region | None:
     This goes through all that the tensor was computed from.
     """
     left: list[Any] = [tensor.grad_fn]
-    seen = set(left)
+    seen, own = set(left), None
     while left:
-        node = left.pop()
-        below = {after for after, _ in node.next_functions} if node is not None else set()
-        if any(isinstance(after, InGraph._backward_cls) for after in below):
-            return of_function(_name(type(node)))
+        node = left.pop(0)
+        if isinstance(node, InGraph._backward_cls):
+            return of_function(_name(type(own)) if own else "")
+        own = own or (node if _is_own(node) else None)
+        below = {after for after, _ in node.next_functions if after} if node else set()
         left += below - seen
         seen |= below
     return None
+
+
+def transforming() -> bool:
+    """Say whether what is called was called by a transform of ``torch.func``."""
+    return any(frame.f_globals.get("__name__") in _TRANSFORMS for frame in _frames())
 
 
 def checkpoints_running() -> int:
@@ -97,7 +115,7 @@ def _running_function() -> str:
         code = frame.f_code
         first = frame.f_locals.get(code.co_varnames[0]) if code.co_varnames else None
         context = first[0] if isinstance(first, tuple) and first else first  # of *args
-        if isinstance(context, torch._C._FunctionBase):
+        if isinstance(context, FunctionContext):
             return _name(type(context))
         if code in named:  # its forward pass takes no context
             return named[code]

@@ -1,15 +1,23 @@
 """A stage: the operations between two masks, as they were recorded, to be run on any part of it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
-from math import prod
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from backdrop.survivors.operation import Operation
-from backdrop.survivors.recorded import Axes
+from backdrop.operations.layout import (
+    SAMPLES,
+    Layout,
+    axes_in,
+    positions,
+    shape_of,
+    size_of,
+)
+from backdrop.operations.operation import Operation
 
 # Elements in memory at a time, as far as chunks of samples or patches can keep to it.
 CHUNK = {"cpu": 2**22, "default": 2**25}
@@ -17,72 +25,126 @@ CHUNK = {"cpu": 2**22, "default": 2**25}
 
 @dataclass(frozen=True)
 class Node:
-    """The shape of a feature map for one sample, and the dims (of the batch) with positions."""
+    """What is known of one result: its layout for the whole batch, and how many axes it may have.
 
-    shape: tuple[int, ...]
-    axes: Axes | None
+    Attributes:
+        axes: the dims (of the batch) along which positions run, by axis; None if they were merged
+            with other dims, or are gone.
+    """
+
+    layout: Layout
+    count: int
+
+    @cached_property
+    def axes(self) -> tuple[int, ...] | None:
+        """Give the dims along which positions run."""
+        found = [
+            [i for i, dim in enumerate(self.layout) if axes_in([dim]) == {axis}]
+            for axis in range(self.count)
+        ]
+        alone = all(
+            len(dims) == 1 and size_of(self.layout[dims[0]]) == positions(self.layout, axis)
+            for axis, dims in enumerate(found)
+        )
+        return tuple(dims[0] for dims in found) if alone else None
 
     @property
+    def starts_with_samples(self) -> bool:
+        """Say whether the first dim is that of the samples, and of nothing else."""
+        return bool(self.layout) and [f.axis for f in self.layout[0]] == [SAMPLES]
+
+    @property
+    def is_map(self) -> bool:
+        """Say whether it is laid out as (N, C, *spatial)."""
+        return self.starts_with_samples and self.axes == tuple(range(2, len(self.layout)))
+
+    @cached_property
     def sizes(self) -> tuple[int, ...]:
-        """Give the numbers of positions along the axes."""
-        return tuple(self.shape[axis - 1] for axis in self.axes or ())
+        """Give the numbers of positions along the axes; 1 where none are left."""
+        return tuple(positions(self.layout, axis) or 1 for axis in range(self.count))
 
-    @property
+    @cached_property
     def numel(self) -> int:
         """Give the number of elements for one sample."""
-        return prod(self.shape)
+        return self.elements({})
 
-
-@dataclass(frozen=True)
-class Autocast:
-    """The state of autocast in which an operation was recorded."""
-
-    device: str
-    enabled: bool
-    dtype: torch.dtype
-
-    @classmethod
-    def current(cls, device: str) -> "Autocast":
-        """Give the state that is in force for a type of device."""
-        return cls(device, torch.is_autocast_enabled(device), torch.get_autocast_dtype(device))
-
-    def entered(self) -> AbstractContextManager[object]:
-        """Give a context in which this state is in force."""
-        if self == self.current(self.device):
-            return nullcontext()
-        return torch.autocast(self.device, self.dtype, self.enabled, cache_enabled=False)
+    def elements(self, lengths: Mapping[int, int]) -> int:
+        """Give the number of elements for one sample with other numbers of positions."""
+        count = 1
+        for size in shape_of(self.layout, 1, lengths):
+            count *= size
+        return count
 
 
 @dataclass(frozen=True)
 class Step:
-    """An operation of a stage: the numbers of its nodes (≥ 0) and real tensors (~number) or None.
+    """An operation of a stage: the numbers of its nodes (≥ 0) and of its real tensors (~number).
 
-    ``done`` are the nodes that no later step needs.
+    Attributes:
+        run: computes the output from whole samples.
+        on_patches: computes it from patches.
+        out_of_place: what both do without changing their first operand; None if they change none.
+        done: the nodes that no later step needs.
     """
 
     operation: Operation
-    operands: tuple[int | None, ...]
+    run: Callable[..., Any]
+    on_patches: Callable[..., Any]
+    operands: tuple[int, ...]
     output: int
-    autocast: Autocast
     name: str
     module: str
+    out_of_place: Callable[..., Any] | None = None
     done: tuple[int, ...] = ()
 
     @property
     def inputs(self) -> list[int]:
         """Give the nodes among the operands."""
-        return [i for i in self.operands if i is not None and i >= 0]
+        return [i for i in self.operands if i >= 0]
 
     @property
     def taken(self) -> list[int]:
         """Give the real tensors among the operands."""
-        return [~i for i in self.operands if i is not None and i < 0]
+        return [~i for i in self.operands if i < 0]
 
-    def arguments(
-        self, values: dict[int, Tensor], tensors: Sequence[Tensor]
-    ) -> list[Tensor | None]:
-        """Look the operands up."""
-        return [None if i is None else values[i] if i >= 0 else tensors[~i] for i in self.operands]
+    def apply(
+        self,
+        run: Callable[..., Any],
+        values: Mapping[int, Tensor],
+        tensors: Sequence[Tensor],
+        shape: Callable[[], list[int]],
+    ) -> Tensor:
+        """Compute the output by ``run`` from the operands; ``shape`` gives its shape."""
+        operands = [values[i] if i >= 0 else tensors[~i] for i in self.operands]
+        out = run(*operands, shape()) if self.operation.shaped else run(*operands)
+        result: Tensor = out[0] if isinstance(out, tuple) else out
+        return result
+
+
+def freeing(steps: Sequence[Step], kept: Iterable[int]) -> tuple[Step, ...]:
+    """Note at each step which nodes no later one needs, nor who asked for ``kept``."""
+    needed, found = set(kept), list[Step]()
+    for step in reversed(steps):
+        found.append(replace(step, done=tuple({*step.inputs, step.output} - needed)))
+        needed |= set(step.inputs)
+    return tuple(reversed(found))
+
+
+def run_steps(
+    steps: Sequence[Step],
+    nodes: Sequence[Node],
+    values: dict[int, Tensor],
+    tensors: Sequence[Tensor],
+    samples: int,
+) -> None:
+    """Add the outputs of steps to the ``values`` of nodes, and take those out that are done."""
+    for step in steps:
+        layout = nodes[step.output].layout
+        values[step.output] = step.apply(
+            step.run, values, tensors, lambda layout=layout: shape_of(layout, samples)  # type: ignore[misc]
+        )  # fmt: skip
+        for node in step.done:
+            del values[node]
 
 
 @dataclass(frozen=True)
@@ -103,18 +165,26 @@ class Stage:
         return next((step for step in self.steps if step.operation.couples), None)
 
     @property
+    def merging(self) -> Step | None:
+        """Give the last step after which positions have no dims of their own any more."""
+        lost = (step for step in reversed(self.steps) if self._loses(step))
+        return next(lost, None)
+
+    def _loses(self, step: Step) -> bool:
+        before = any(self.nodes[node].axes is not None for node in step.inputs)
+        return before and self.nodes[step.output].axes is None
+
+    @property
     def has_positions(self) -> bool:
         """Say whether the stage can be run on patches."""
-        return self.nodes[self.output].axes is not None and self.coupled is None
+        maps = self.nodes[0].is_map and self.nodes[self.output].axes is not None
+        return maps and self.coupled is None
 
     def run(self, x: Tensor, tensors: Sequence[Tensor]) -> Tensor:
         """Compute the output from the whole maps of some samples."""
         values = {0: x}
-        for step in self.steps:
-            with step.autocast.entered():
-                values[step.output] = step.operation.run(*step.arguments(values, tensors))
-            for node in step.done:
-                del values[node]
+        with without_autocast(x.device.type):
+            run_steps(self.steps, self.nodes, values, tensors, len(x))
         return values[self.output]
 
     def run_in_chunks(self, x: Tensor, tensors: Sequence[Tensor]) -> Tensor:
@@ -127,3 +197,10 @@ class Stage:
     def chunk(numel: int, device: torch.device) -> int:
         """Give how many parts of ``numel`` elements make a chunk."""
         return max(1, CHUNK.get(device.type, CHUNK["default"]) // max(1, numel))
+
+
+def without_autocast(device: str) -> AbstractContextManager[Any]:
+    """Give a context without autocast, whose casts were recorded like other operations."""
+    if not torch.is_autocast_enabled(device):
+        return nullcontext()
+    return torch.autocast(device, enabled=False)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from math import prod
+from math import inf, isinf, prod
 
 from torch import Tensor
 
@@ -46,8 +46,9 @@ def work_on(stage: Stage, numel: Sequence[int], needs: Sequence[bool], needs_inp
     moving = {0} if needs_input else set()
     forward = backward = 0.0
     for step in stage.steps:
-        cost = numel[step.output] * (step.operation.work + ELEMENT)
-        weights = any(i is not None and i < 0 and needs[~i] for i in step.operands)
+        moved = ELEMENT if step.operation.work else 0
+        cost = numel[step.output] * (step.operation.work + moved)
+        weights = any(needs[i] for i in step.taken)
         maps = any(node in moving for node in step.inputs)
         if weights or maps:
             moving.add(step.output)
@@ -66,7 +67,8 @@ class StageWork:
         half: whether its output is in half precision.
         shape: of what is masked, (N, …).
         positions: the number of positions of its output.
-        seen_by: the number of these that see one position of its input, on average.
+        seen_by: the number of these that see one position of its input, on average; infinite where
+            gradients arrive there past the mask as well.
         sample, patch: the work on one sample, and on the patch of one position if there are any.
     """
 
@@ -82,21 +84,25 @@ class StageWork:
 
 def stage_work(
     name: str, output: Tensor, samples: int, stage: Stage, patches: Patches | None,
-    tensors: Sequence[Tensor], needs_input: bool,
+    tensors: Sequence[Tensor], needs_input: bool, open_below: bool,
 ) -> StageWork:  # fmt: skip
-    """Count the work on a stage; of its ``output``, the samples may be missing."""
+    """Count the work on a stage; of its ``output``, the samples may be missing.
+
+    With ``open_below``, gradients arrive below the stage past its mask as well.
+    """
     shape = (samples, *output.shape[1:])
     kind = output.device.type, output.dtype.itemsize == 2
     needs = [tensor.requires_grad for tensor in tensors]
     sample = work_on(stage, [node.numel for node in stage.nodes], needs, needs_input)
     if patches is None:
-        return StageWork(name, *kind, shape, 1, 1.0, sample, None)
+        return StageWork(name, *kind, shape, 1, inf if open_below else 1.0, sample, None)
     sizes = stage.nodes[stage.output].sizes
     seen_by = prod(
         min(reach.length / reach.stride, size)
         for reach, size in zip(patches.reaches[0], sizes, strict=True)
     )
     patch = work_on(stage, patches.sizes, needs, needs_input)
+    seen_by = inf if open_below else seen_by
     return StageWork(name, *kind, shape, prod(sizes), seen_by, sample, patch)
 
 
@@ -122,7 +128,7 @@ def paying(stages: Sequence[StageWork], masks: Mapping[str, Backdrop]) -> dict[s
             again = min(again, positions * stage.positions * stage.patch.total * dearer)
         n, overhead = stage.shape[0], STAGE.get(stage.device, STAGE["default"])
         pays[stage.name] = n * samples * again + overhead < n * stage.sample.backward
-        alive = samples * (1 - (1 - positions) ** stage.seen_by)
+        alive = 1.0 if isinf(stage.seen_by) else samples * (1 - (1 - positions) ** stage.seen_by)
     return pays
 
 
