@@ -3,12 +3,12 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
-from pathlib import Path
 from typing import Any
 
 import yaml
 from omegaconf import DictConfig
 
+from experiments.configurations import Configurations
 from experiments.naming import kind_of
 from experiments.search import combinations, configurations
 
@@ -77,14 +77,14 @@ def _each(name: str, node: DictConfig) -> Iterator[ArmRun]:
         yield ArmRun(name, node.kind or kind_of(name), sets)
 
 
-def read_chosen(conf: Path, experiment: str) -> dict[str, dict[str, Any]]:
+def read_chosen(conf: Configurations, experiment: str) -> dict[str, dict[str, Any]]:
     """Give what the search of an experiment chose, by arm, or by ``arm (setting)``.
 
     Raises:
         ValueError: nothing has been chosen yet.
     """
-    path = conf / "chosen" / f"{experiment}.yaml"
-    if not path.exists():
+    path = conf.find(f"chosen/{experiment}.yaml")
+    if path is None:
         raise ValueError(
             f"chosen_by: {experiment} has chosen nothing yet: run its preset, then "
             "python -m experiments.choose"

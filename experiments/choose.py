@@ -9,19 +9,20 @@ import argparse
 from collections.abc import Iterable
 from pathlib import Path
 
-from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
 from experiments.chosen import Unfinished, choose, chosen_text
 from experiments.collect import finished_by_question
-from experiments.plan import experiments_known, plan
+from experiments.configurations import PROJECT
+from experiments.plan import plan
 from experiments.schema import CONF
 
 
 def searches() -> dict[str, DictConfig]:
     """Give the experiments that are searches, with their configurations."""
-    with initialize_config_dir(CONF, version_base="1.3"):
-        configs = {name: compose("train", [f"experiment={name}"]) for name in experiments_known()}
+    with PROJECT.begun():
+        names = PROJECT.names("experiment")
+        configs = {name: PROJECT.compose([f"experiment={name}"]) for name in names}
     return {name: config for name, config in configs.items() if config.search.seeds}
 
 

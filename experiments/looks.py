@@ -8,10 +8,8 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from hydra import compose, initialize_config_dir
-
 from experiments.checksums import read_checked, write_checked
-from experiments.schema import CONF
+from experiments.configurations import PROJECT, Configurations
 
 FILE = "looks.json"
 
@@ -28,20 +26,23 @@ def _read(path: Path) -> dict[str, int]:
     return dict(json.loads(content)) if content else {}
 
 
-def pairs_asked(folder: Path, experiments: Sequence[str]) -> dict[str, int]:
+def pairs_asked(
+    folder: Path, experiments: Sequence[str], conf: Configurations = PROJECT
+) -> dict[str, int]:
     """Give the pairs of each experiment that has looks: those of its first look at the least.
 
     Args:
         folder: of the preset's tables.
         experiments: of the preset.
+        conf: where configurations lie.
 
     Raises:
         ValueError: a number that is no look of its experiment, named with the file.
     """
     path = folder / FILE
     asked = _read(path)
-    with initialize_config_dir(CONF, version_base="1.3"):
-        configs = {name: compose("train", [f"experiment={name}"]) for name in experiments}
+    with conf.begun():
+        configs = {name: conf.compose([f"experiment={name}"]) for name in experiments}
     looks = {name: list(c.report.looks) for name, c in configs.items() if c.report.looks}
     for name, pairs in asked.items():
         if pairs not in looks.get(name, ()):

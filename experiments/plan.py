@@ -1,25 +1,21 @@
 """Plan the runs of experiments: each arm in each setting at each seed, every run once."""
 
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from functools import cache
 from itertools import product
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from hydra import compose, initialize_config_dir
-from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, OverrideType
 from omegaconf import DictConfig, OmegaConf
 
 from experiments.arms import ArmRun, arm_runs, arms_of, chosen_for, read_chosen
+from experiments.configurations import PROJECT, Configurations
 from experiments.identity import Settings, resolve, run_id
 from experiments.naming import fill, in_words
-from experiments.schema import CONF
 from experiments.sweep_log import expand, sweep_parameters
 from experiments.tables import flatten
 
@@ -67,29 +63,11 @@ class Job:
         return tuple(dict.fromkeys(place.experiment for place in self.places))
 
 
-def experiments_known() -> list[str]:
-    """Name all experiments."""
-    folder = Path(CONF) / "experiment"
-    return sorted(
-        path.relative_to(folder).with_suffix("").as_posix() for path in folder.rglob("*.yaml")
-    )
-
-
-def preset_experiments(preset: str) -> list[str]:
-    """Give the experiments of a preset.
-
-    Raises:
-        ValueError: an unknown preset, with the known ones.
-    """
-    path = Path(CONF) / "preset" / f"{preset}.yaml"
-    if not path.exists():
-        known = ", ".join(sorted(p.stem for p in path.parent.glob("*.yaml")))
-        raise ValueError(f"unknown preset {preset!r}; the presets are {known}")
-    return list(OmegaConf.load(path).experiments)
-
-
 def plan(
-    experiments: Sequence[str], overrides: Sequence[str] = (), pairs: Mapping[str, int] = EMPTY
+    experiments: Sequence[str],
+    overrides: Sequence[str] = (),
+    pairs: Mapping[str, int] = EMPTY,
+    conf: Configurations = PROJECT,
 ) -> list[Job]:
     """List the runs of experiments, each once, in the order of their files.
 
@@ -97,11 +75,12 @@ def plan(
         experiments: their names.
         overrides: what all runs set; they count over what arms and experiments say.
         pairs: how many of its seeds, the first ones, an experiment is asked for; by default all.
+        conf: where configurations lie.
     """
     jobs: dict[str, Job] = {}
-    with initialize_config_dir(CONF, version_base="1.3"):
+    with conf.begun():
         for experiment in experiments:
-            for job in _expand(experiment, overrides, pairs.get(experiment)):
+            for job in _expand(experiment, overrides, pairs.get(experiment), conf):
                 known = jobs.get(job.id)
                 places = dict.fromkeys((*known.places, *job.places)) if known else job.places
                 jobs[job.id] = replace(known or job, places=tuple(places))
@@ -119,10 +98,10 @@ def one_arm(overrides: Sequence[str], name: str) -> Settings:
         ValueError: no such arm; the message names those there are.
     """
     given = [text for text in overrides if _key(text) != "arm"]
-    with _configurations():
-        composer = _Composer()
-        config = compose("train", given, return_hydra_config=True)
-        found = read_chosen(Path(CONF), config.chosen_by) if config.chosen_by else {}
+    with PROJECT.begun():
+        composer = _Composer(PROJECT)
+        config = PROJECT.compose(given, with_hydra=True)
+        found = read_chosen(PROJECT, config.chosen_by) if config.chosen_by else {}
         values = {**flatten(resolve(composer.config(given))), **config.hydra.runtime.choices}
         varied = [_key(text) for text in sweep_parameters(config)]
         swept = {key: values[key] for key in varied if key != "seed" and key in values}
@@ -136,20 +115,15 @@ def one_arm(overrides: Sequence[str], name: str) -> Settings:
     raise ValueError(f"arm must be one of {names}; got {name!r}")
 
 
-def _configurations() -> AbstractContextManager[Any]:
-    """Let configurations be composed, also within a job of Hydra's, which has begun with them."""
-    if GlobalHydra.instance().is_initialized():
-        return nullcontext()
-    return initialize_config_dir(CONF, version_base="1.3")
-
-
-def _expand(experiment: str, overrides: Sequence[str], pairs: int | None) -> list[Job]:
+def _expand(
+    experiment: str, overrides: Sequence[str], pairs: int | None, conf: Configurations
+) -> list[Job]:
     chosen = [f"experiment={experiment}", *overrides]
     single = [text for text in chosen if not _parsed(text).is_sweep_override()]
-    config = compose("train", single, return_hydra_config=True)
+    config = conf.compose(single, with_hydra=True)
     fixed = {_key(text) for text in chosen} | {"seed"}
-    found = read_chosen(Path(CONF), config.chosen_by) if config.chosen_by else {}
-    composer = _Composer()
+    found = read_chosen(conf, config.chosen_by) if config.chosen_by else {}
+    composer = _Composer(conf)
     jobs = []
     asked = _of_first_seeds(expand([*sweep_parameters(config), *chosen]), pairs)
     for given, run in product(asked, arm_runs(config)):
@@ -189,8 +163,9 @@ def _placed(
 class _Composer:
     """Composes configurations, each choice of files once: this takes a tenth of a second."""
 
-    def __init__(self) -> None:
-        self._of_files = cache(lambda texts: compose("train", list(texts)))
+    def __init__(self, conf: Configurations) -> None:
+        self._conf = conf
+        self._of_files = cache(conf.compose)
 
     def config(self, overrides: Sequence[str]) -> DictConfig:
         """Compose; of two overrides of one key the later one counts.
@@ -198,11 +173,18 @@ class _Composer:
         Values are set after files have been chosen, as Hydra does it.
         """
         texts = list({_key(text): text for text in overrides}.values())
-        plain = [text for text in texts if _sets_a_value(text)]
+        plain = [text for text in texts if self._sets_a_value(text)]
         config: DictConfig = deepcopy(self._of_files(tuple(t for t in texts if t not in plain)))
         for override in map(_parsed, plain):
             OmegaConf.update(config, override.key_or_group, override.value(), merge=True)
         return config
+
+    def _sets_a_value(self, text: str) -> bool:
+        """Tell an override that gives a value from one that chooses a file, adds or deletes."""
+        override = _parsed(text)
+        return override.type == OverrideType.CHANGE and not self._conf.is_group(
+            override.key_or_group
+        )
 
 
 def _texts(values: Mapping[str, Any]) -> list[str]:
@@ -218,13 +200,6 @@ def _value_text(value: Any) -> str:
 
 def _key(text: str) -> str:
     return text.partition("=")[0].lstrip("+~")
-
-
-def _sets_a_value(text: str) -> bool:
-    """Tell an override that gives a value from one that chooses a file, adds or deletes."""
-    override = _parsed(text)
-    chooses = (Path(CONF) / override.key_or_group).is_dir()
-    return override.type == OverrideType.CHANGE and not chooses
 
 
 @cache

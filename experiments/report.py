@@ -4,10 +4,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
 from experiments.arms import arms_of
+from experiments.configurations import PROJECT, Configurations
 from experiments.figures import FIGURES, GROUPS
 from experiments.identity import Settings
 from experiments.naming import in_words
@@ -16,15 +16,17 @@ from experiments.schema import CONF, Chapter
 from experiments.tables import flatten
 
 
-def declarations(experiments: Sequence[str], jobs: Iterable[Job]) -> dict[str, Any]:
+def declarations(
+    experiments: Sequence[str], jobs: Iterable[Job], conf: Configurations = PROJECT
+) -> dict[str, Any]:
     """Give the chapters and the checked report blocks of experiments.
 
     Raises:
         ValueError: a figure, kind, arm or key that there is not, named with its experiment.
     """
     asked, known = list(jobs), chapters()
-    with initialize_config_dir(CONF, version_base="1.3"):
-        configs = {name: compose("train", [f"experiment={name}"]) for name in experiments}
+    with conf.begun():
+        configs = {name: conf.compose([f"experiment={name}"]) for name in experiments}
     declared = {}
     for name, config in configs.items():
         own = [(job.settings, p) for job in asked for p in job.places if p.experiment == name]

@@ -20,11 +20,12 @@ from experiments.collect import (
     keep_reference,
     rows_here,
 )
+from experiments.configurations import PROJECT, Configurations
 from experiments.identity import question_id
 from experiments.item_outputs import collect_outputs
 from experiments.looks import ask_for, pairs_asked
 from experiments.pictures import draw
-from experiments.plan import Job, plan, preset_experiments
+from experiments.plan import Job, plan
 from experiments.progress import expected_seconds
 from experiments.refusals import one_line
 from experiments.report import declarations
@@ -41,6 +42,7 @@ def reproduce(
     processes: int | None,
     wanted: str = "all",
     uncommitted: bool = False,
+    conf: Configurations = PROJECT,
 ) -> int:
     """Compute ``all`` runs, the ``lacking`` ones or ``none``, and collect; give the status.
 
@@ -50,11 +52,11 @@ def reproduce(
     runs = results / "runs"
     folder = results / preset
     here = runs / "here" / f"{preset}.csv"
-    experiments = preset_experiments(preset)
+    experiments = conf.preset(preset)
     keep_reference(folder, runs)
     here.unlink(missing_ok=True)  # if anything fails below, an older one is not taken for this
-    pairs = pairs_asked(folder, experiments)
-    jobs = plan(experiments, [f"system.runs={runs}"], pairs)
+    pairs = pairs_asked(folder, experiments, conf)
+    jobs = plan(experiments, [f"system.runs={runs}"], pairs, conf)
     chosen = {"all": jobs, "lacking": _lacking(jobs, folder), "none": []}[wanted]
     possible = with_data(chosen, runs)
     expected = expected_seconds(jobs, finished_by_question(folder))
@@ -65,7 +67,7 @@ def reproduce(
         stores = [RunStore(runs, job.id) for job in jobs]
         say_stale([store for store in stores if store.result() is not None])
     table = collect(planned, runs, folder, uncommitted)
-    declare(table, jobs, declarations(experiments, jobs), folder)
+    declare(table, jobs, declarations(experiments, jobs, conf), folder)
     collect_outputs(jobs, pairs, runs, folder)
     draw([job.settings for job in jobs], folder / "pictures", may_train=wanted != "none")
     if left_out := len(chosen) - len(possible):
@@ -138,6 +140,10 @@ def main() -> int:
     )  # fmt: skip
     parser.add_argument("--processes", type=int, help="runs side by side (default: one a core)")
     parser.add_argument("--results", type=Path, default=Path("results"))
+    parser.add_argument(
+        "--config-dir", nargs="+", type=Path, default=[], metavar="FOLDER",
+        help="folders of presets and experiments beside conf/, laid out alike",
+    )  # fmt: skip
     chosen = parser.parse_args()
     if chosen.processes is not None and chosen.processes < 1:
         parser.error(f"--processes must be at least 1; got {chosen.processes}")
@@ -145,7 +151,12 @@ def main() -> int:
         if chosen.pairs:
             ask_for(chosen.results / chosen.preset, dict(map(_pairs, chosen.pairs)))
         return reproduce(
-            chosen.preset, chosen.results, chosen.processes, chosen.wanted, chosen.uncommitted
+            chosen.preset,
+            chosen.results,
+            chosen.processes,
+            chosen.wanted,
+            chosen.uncommitted,
+            Configurations(tuple(chosen.config_dir)),
         )
     except (ValueError, OSError) as error:
         parser.error(one_line(error))

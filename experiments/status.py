@@ -13,9 +13,10 @@ from filelock import FileLock, Timeout
 
 from experiments.code import differs
 from experiments.collect import finished_by_question
+from experiments.configurations import PROJECT
 from experiments.identity import question_id
 from experiments.looks import pairs_asked
-from experiments.plan import Job, plan, preset_experiments
+from experiments.plan import Job, plan
 from experiments.progress import expected_seconds
 from experiments.refusals import one_line
 from experiments.run import made_with
@@ -85,7 +86,7 @@ def status_text(jobs: Sequence[Job], states: Mapping[str, State], seconds: float
 def status(preset: str, results: Path) -> str:
     """Give the status of a preset, with the command that goes on."""
     folder, runs = results / preset, results / "runs"
-    experiments = preset_experiments(preset)
+    experiments = PROJECT.preset(preset)
     jobs = plan(experiments, [f"system.runs={runs}"], pairs_asked(folder, experiments))
     table = finished_by_question(folder)
     states = {job.id: state_of(job, runs, table) for job in jobs}

@@ -9,7 +9,8 @@ from experiments.arms import read_chosen
 from experiments.choose import searches, write_chosen
 from experiments.chosen import Unfinished, choose, chosen_text
 from experiments.collect import finished_by_question
-from experiments.plan import experiments_known, plan
+from experiments.configurations import PROJECT
+from experiments.plan import plan
 from experiments.schema import CONF
 
 TUNING = Path(__file__).resolve().parent.parent / "results" / "tuning"
@@ -38,7 +39,7 @@ def test_a_committed_choice_is_what_validation_chose(name):
 def test_every_file_of_choices_is_that_of_a_search():
     folder = Path(CONF) / "chosen"
     names = {p.relative_to(folder).with_suffix("").as_posix() for p in folder.rglob("*.yaml")}
-    assert names <= set(SEARCHES) <= set(experiments_known())
+    assert names <= set(SEARCHES) <= set(PROJECT.names("experiment"))
 
 
 def trained_by(settings):
@@ -79,8 +80,8 @@ def test_the_sample_masks_have_the_probability_that_validation_chose(task, budge
     ("finals", "net"), [(("cifar/laptop", "cifar/images"), ""), (("cifar/no_norm",), "_no_norm")]
 )
 def test_runs_on_natural_images_have_the_rate_and_mask_that_validation_chose(finals, net):
-    rate = read_chosen(Path(CONF), f"cifar/tuning{net}")["no masks"]["optimizer.lr"]
-    masks = read_chosen(Path(CONF), f"cifar/tuning_masks{net}")["masks"]
+    rate = read_chosen(PROJECT, f"cifar/tuning{net}")["no masks"]["optimizer.lr"]
+    masks = read_chosen(PROJECT, f"cifar/tuning_masks{net}")["masks"]
     for job in plan(finals):
         assert job.settings["optimizer"]["lr"] == rate
         for name, mask in job.settings["masks"].items():

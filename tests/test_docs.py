@@ -9,10 +9,10 @@ import yaml
 
 import backdrop.datasets
 from experiments.build import build
+from experiments.configurations import Configurations
 from experiments.loop import batches_of, train_epoch
-from experiments.plan import plan, preset_experiments
+from experiments.plan import plan
 from experiments.report import declarations
-from experiments.schema import CONF
 from tests.test_readme import PAGES, ROOT
 
 DOCS = ROOT / "docs"
@@ -42,32 +42,24 @@ def test_the_python_code_of_a_recipe_runs(page, tmp_path, monkeypatch):
 
 @pytest.fixture
 def recipes_in_place(tmp_path, monkeypatch):
-    """Put the titled files of the recipes where they say, beside all of conf/."""
-    conf = tmp_path / "conf"
+    """Put the titled files of the recipes where they say; give the configurations."""
     for page in HOW_TO:
         for _, title, text in BLOCK.findall(page.read_text()):
             if title:
                 path = tmp_path / title
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_text(text)
-    for path in Path(CONF).rglob("*.yaml"):
-        copy = conf / path.relative_to(CONF)
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        copy.write_text(path.read_text())
-    for module in ("plan", "report"):
-        monkeypatch.setattr(f"experiments.{module}.CONF", str(conf))
     found = [*backdrop.datasets.__path__, str(tmp_path / "backdrop/datasets")]
     monkeypatch.setattr(backdrop.datasets, "__path__", found)
-    return tmp_path
+    return Configurations((tmp_path / "conf",))
 
 
-@pytest.mark.usefixtures("recipes_in_place")
-def test_the_experiment_of_the_recipes_is_planned_declared_and_learns():
-    experiments = preset_experiments("mine")
-    jobs = plan(experiments)
+def test_the_experiment_of_the_recipes_is_planned_declared_and_learns(recipes_in_place):
+    experiments = recipes_in_place.preset("mine")
+    jobs = plan(experiments, conf=recipes_in_place)
     arms = {job.places[0].arm for job in jobs}
     assert arms == {"no masks", "fine 0.2", "fine 0.5", "fine 0.8"}
-    declared = declarations(experiments, jobs)["experiments"]["stripes/fine_mask"]
+    declared = declarations(experiments, jobs, recipes_in_place)["experiments"]["stripes/fine_mask"]
     assert declared["baseline"] == "no masks"
     settings = jobs[-1].settings
     parts = build(settings)

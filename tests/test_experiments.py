@@ -8,8 +8,9 @@ import torch
 from omegaconf import OmegaConf
 
 from experiments.build import build
+from experiments.configurations import PROJECT
 from experiments.loop import batches_of, train_epoch
-from experiments.plan import one_arm, plan, preset_experiments
+from experiments.plan import one_arm, plan
 from experiments.report import declarations
 from experiments.schema import CONF
 
@@ -72,7 +73,7 @@ def test_an_unknown_arm_is_refused_with_those_there_are():
 
 def test_every_experiment_declares_itself():
     for preset in PRESETS:
-        names = preset_experiments(preset)
+        names = PROJECT.preset(preset)
         jobs = [job for name in names for job in planned(name)]
         for name, block in declarations(names, jobs)["experiments"].items():
             assert block["title"], name
@@ -82,16 +83,16 @@ def test_every_experiment_declares_itself():
 
 @pytest.mark.parametrize("preset", PRESETS)
 def test_a_preset_names_experiments_that_exist(preset):
-    assert set(preset_experiments(preset)) <= set(EXPERIMENTS)
+    assert set(PROJECT.preset(preset)) <= set(EXPERIMENTS)
 
 
 def test_every_experiment_belongs_to_a_preset():
-    assert {name for preset in PRESETS for name in preset_experiments(preset)} == set(EXPERIMENTS)
+    assert {name for preset in PRESETS for name in PROJECT.preset(preset)} == set(EXPERIMENTS)
 
 
 def test_an_unknown_preset_is_refused_with_the_known_ones():
     with pytest.raises(ValueError, match=r"'lapdog'.*laptop"):
-        preset_experiments("lapdog")
+        PROJECT.preset("lapdog")
 
 
 def test_arms_of_an_experiment_share_their_seeds():
@@ -107,14 +108,14 @@ def test_arms_of_an_experiment_share_their_seeds():
 
 
 def test_tuning_seeds_are_used_for_nothing_else():
-    tuning = preset_experiments("tuning")
+    tuning = PROJECT.preset("tuning")
     seeds = {name: {job.settings["seed"] for job in planned(name)} for name in EXPERIMENTS}
     chosen = set().union(*(seeds[name] for name in tuning))
     assert all(chosen.isdisjoint(seeds[name]) for name in EXPERIMENTS if name not in tuning)
 
 
 def test_presets_above_smoke_test_on_a_thousand_images():
-    tuning = preset_experiments("tuning")
+    tuning = PROJECT.preset("tuning")
     for name in set(EXPERIMENTS) - {*tuning, "textures/smoke"}:
         for job in planned(name):
             if "Tabular" not in job.settings["dataset"]["_target_"]:

@@ -7,6 +7,7 @@ import pytest
 
 from experiments import provenance
 from experiments import reproduce as module
+from experiments.configurations import Configurations
 from experiments.identity import run_id
 from experiments.plan import Job, Place
 from experiments.reproduce import reproduce
@@ -57,7 +58,7 @@ def make(monkeypatch, tmp_path, capsys):
         compared = agreement.main([str(results / "tiny"), *options])
         return status or compared, capsys.readouterr().out
 
-    monkeypatch.setattr(module, "preset_experiments", lambda name: ["tiny"])
+    monkeypatch.setattr(Configurations, "preset", lambda self, name: ["tiny"])
     monkeypatch.setattr(module, "pairs_asked", lambda *_: {})
     monkeypatch.setattr(module, "run_all", run_here)
     declared = {"chapters": {}, "experiments": {"tiny": BLOCK | {"metric": "validation.auc"}}}

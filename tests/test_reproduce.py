@@ -8,6 +8,7 @@ import torch
 
 from experiments import reproduce as module
 from experiments.collect import collect
+from experiments.configurations import Configurations
 from experiments.identity import run_id
 from experiments.plan import Job, Place
 from experiments.reproduce import reproduce, with_data
@@ -97,7 +98,7 @@ def preset(scored_settings, monkeypatch, tmp_path):
     """A preset of a run that has its data and, on demand, one that has not."""
 
     def made(*settings):
-        monkeypatch.setattr(module, "preset_experiments", lambda name: ["tiny"])
+        monkeypatch.setattr(Configurations, "preset", lambda self, name: ["tiny"])
         monkeypatch.setattr(module, "plan", lambda *_: [job(each) for each in settings])
         monkeypatch.setattr(module, "pairs_asked", lambda *_: {})
         monkeypatch.setattr(module, "run_all", run_here)

@@ -10,6 +10,7 @@ from omegaconf import OmegaConf
 
 from experiments.arms import arm_runs, chosen_for, read_chosen
 from experiments.chosen import Unfinished, choose, chosen_text
+from experiments.configurations import Configurations
 from experiments.identity import question_id, run_id
 from experiments.plan import Job, Place, plan
 from experiments.schema import CONF
@@ -123,7 +124,7 @@ def test_what_was_chosen_is_found_by_arm_and_setting():
 
 def test_a_search_that_has_chosen_nothing_yet_is_named(tmp_path):
     with pytest.raises(ValueError, match="chosen_by: auc/x has chosen nothing yet"):
-        read_chosen(tmp_path, "auc/x")
+        read_chosen(Configurations((tmp_path,)), "auc/x")
 
 
 def job(arm, tried, seed, metric="error"):
@@ -163,7 +164,9 @@ def test_what_was_chosen_can_be_read_again(tmp_path):
     path = tmp_path / "chosen" / "auc" / "x.yaml"
     path.parent.mkdir(parents=True)
     path.write_text(text)
-    assert read_chosen(tmp_path, "auc/x") == {"full batch": {"optimizer.lr": 0.1, "epochs": 5}}
+    assert read_chosen(Configurations((tmp_path,)), "auc/x") == {
+        "full batch": {"optimizer.lr": 0.1, "epochs": 5}
+    }
 
 
 def test_nothing_is_chosen_from_an_unfinished_search():
