@@ -1,6 +1,6 @@
 """One forward pass of a model with masks: recorded, and at every mask run one way or the other."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -56,7 +56,7 @@ class ForwardPass:
         on = torch.is_grad_enabled()
         escapes = {node for node in known if on and node < len(recording.nodes)}
         if self._pays.get(name or "", False) and name is not None:
-            y = _on_survivors(recording, split(recording, node, escapes), _aligned(mask, output))
+            y = self._on_survivors(recording, node, escapes, _aligned(mask, output))
         else:
             recording.compute({*escapes, node})
             y = recording.values[node]
@@ -66,6 +66,22 @@ class ForwardPass:
             return self.begin(y)
         self.current = None
         return y
+
+    def _on_survivors(
+        self, recording: Recording, node: int, escapes: Collection[int], mask: Tensor
+    ) -> Tensor:
+        def find() -> tuple[Split, Patches | None]:
+            found = split(recording, node, escapes)
+            return found, patches_of(found.stage, mask) if found.stage.steps else None
+
+        key = self._begun, recording.samples, recording.start.along, mask.shape
+        found, patches = self.known.split(key, (node, escapes, recording.content), find)
+        recording.run(found.dense, found.wanted)
+        x: Tensor = recording.values[found.start]
+        if not found.stage.steps:
+            return x
+        tensors = [recording.tensors[i] for i in found.taken]
+        return survivors_only(found.stage, patches, x, tensors, mask)
 
     def at_end(self, outputs: Sequence[Recorded]) -> None:
         """Compute densely what has met no mask by the end of the model."""
@@ -80,15 +96,6 @@ class ForwardPass:
                 recording.check_output(output)
             with torch.enable_grad():  # whatever mode the model left behind
                 recording.compute([output.node for output in group])
-
-
-def _on_survivors(recording: Recording, found: Split, mask: Tensor) -> Tensor:
-    recording.run(found.dense, found.wanted)
-    x = recording.values[found.start]
-    if not found.stage.steps:
-        return x
-    patches = patches_of(found.stage, mask)
-    return survivors_only(found.stage, patches, x, found.tensors, mask)
 
 
 class TrialPass:
@@ -149,8 +156,9 @@ class TrialPass:
         first = recording is self._recordings[0]
         needs_input = not first or recording.start.probe.requires_grad or bool(found.dense)
         past = bool(found.dense or recording.escapes)
+        tensors = [recording.tensors[i] for i in found.taken]
         return stage_work(
-            name, probe, recording.samples, found.stage, patches, found.tensors,
+            name, probe, recording.samples, found.stage, patches, tensors,
             needs_input, past,
         )  # fmt: skip
 

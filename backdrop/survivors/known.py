@@ -39,15 +39,24 @@ class Known(NamedTuple):
 
 
 class KnownOperations:
-    """Remembers what is known of operations."""
+    """Remembers what is known of operations, and of recordings of the same ones."""
 
     def __init__(self) -> None:
         self._known: dict[Hashable, Known] = {}
+        self._splits: dict[Hashable, tuple[Any, Any]] = {}
 
-    def __reduce__(
-        self,
-    ) -> Any:  # a copy finds for itself: functions made by rules cannot be pickled
-        return KnownOperations, ()
+    def __reduce__(self) -> Any:
+        return KnownOperations, ()  # what rules give cannot be pickled: a copy finds it again
+
+    def split(self, key: Hashable, asked: Any, find: Callable[[], Any]) -> Any:
+        """Give how a recording was split if it is the same as under this key before, or find it."""
+        before, found = self._splits.get(key, (None, None))
+        if before != asked:
+            found = find()
+            if len(self._splits) >= MOST:
+                self._splits.clear()
+            self._splits[key] = asked, found
+        return found
 
     def find(self, find: Callable[[], Known], call: Call, *rest: Hashable) -> Known:
         """Give what is known of a call that is recorded in a given manner, or find it."""

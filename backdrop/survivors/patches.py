@@ -10,7 +10,7 @@ spoils the gradients of weights.
 """
 
 from collections.abc import Sequence
-from functools import partial
+from functools import cached_property, partial
 from typing import NamedTuple, Self
 
 import torch
@@ -63,6 +63,7 @@ class Patches:
     def __init__(self, stage: Stage, block: Sequence[int] | None = None) -> None:
         self.stage = stage
         self._filled = {step.output for step in stage.steps if _fills(stage, step)}
+        self._needed: dict[int, Reaches] = {}
         block = block or (1,) * stage.nodes[stage.output].count
         self.reaches: dict[int, Reaches] = {
             stage.output: tuple(Reach(0, length - 1, 1) for length in block)
@@ -77,19 +78,24 @@ class Patches:
 
     def needed(self, step: Step) -> Reaches:
         """Give what one output position needs of the inputs of a step."""
-        return tuple(
-            _through(reach, step.operation.windows.get(axis))
-            for axis, reach in enumerate(self.reaches[step.output])
-        )
+        if step.output not in self._needed:
+            self._needed[step.output] = tuple(
+                _through(reach, step.operation.windows.get(axis))
+                for axis, reach in enumerate(self.reaches[step.output])
+            )
+        return self._needed[step.output]
 
     def numel(self, node: int) -> int:
-        """Give the number of elements of a node's patch."""
-        return self.stage.nodes[node].elements(_lengths(self.reaches[node]))
+        """Give the number of elements of a node's patch, 0 if it is not needed."""
+        return self.sizes[node]
 
-    @property
+    @cached_property
     def sizes(self) -> list[int]:
         """Give the numbers of elements of all nodes' patches, 0 for those that are not needed."""
-        return [self.numel(i) if i in self.reaches else 0 for i in range(len(self.stage.nodes))]
+        return [
+            node.elements(_lengths(self.reaches[i])) if i in self.reaches else 0
+            for i, node in enumerate(self.stage.nodes)
+        ]
 
     def inside(self, positions: Tensor) -> Tensor:
         """Say which output positions (n, axes) have patches of which nothing is overwritten."""

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from functools import lru_cache
 from typing import Any, Protocol
 
 import torch
@@ -104,10 +105,11 @@ class Recorded(Tensor):
     ) -> "Recorded":
         """Stand for a tensor of ``samples`` samples that is otherwise like ``probe``."""
         # In inference mode as well it is to be a tensor that autograd may meet later.
-        with torch.inference_mode(False):
+        inference = torch.is_inference_mode_enabled()
+        with torch.inference_mode(False) if inference else nullcontext():
             self: Recorded = Tensor._make_wrapper_subclass(
                 cls,
-                shape_of(along, samples),
+                _shape_of_batch(along, samples),
                 strides=probe.stride(),
                 dtype=probe.dtype,
                 device=probe.device,
@@ -155,6 +157,11 @@ class Recorded(Tensor):
     def __repr__(self, *, tensor_contents: Any = None) -> str:  # type: ignore[override]
         with without_torch_function():
             return f"Recorded(shape={tuple(self.shape)}, dtype={self.dtype}, node={self.node})"
+
+
+@lru_cache(maxsize=4096)
+def _shape_of_batch(along: Layout, samples: int) -> Sequence[int]:
+    return shape_of(along, samples)
 
 
 def _keeping_nothing() -> AbstractContextManager[Any]:
@@ -246,7 +253,9 @@ def innermost(names: Mapping[int, str]) -> nn.Module | None:
     """Give the innermost module with a name whose code is running."""
     frame = sys._getframe(1)
     while frame is not None:
-        module = frame.f_locals.get("self")
+        code = frame.f_code  # asked first, for collecting a frame's locals is slow
+        named = "self" in code.co_varnames or "self" in code.co_freevars
+        module = frame.f_locals.get("self") if named else None
         if isinstance(module, nn.Module) and id(module) in names:
             return module
         frame = frame.f_back  # type: ignore[assignment]

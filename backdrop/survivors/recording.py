@@ -178,9 +178,10 @@ class Recording:
         if _in_place(func):
             return self._change(call, args[0], func)
         y = self._record(call, func)
-        returned = _returned(func)
-        rest = [self._unusable(y, func, "more than its first result is used")] * (returned - 1)
-        return (y, *rest) if rest else y
+        further = _returned(func) - 1
+        if further < 1:
+            return y
+        return (y, *[self._unusable(y, func, "more than its first result is used")] * further)
 
     def _call_of(self, func: Any, arguments: Mapping[str, Any]) -> Call:
         call: Call
@@ -239,9 +240,9 @@ class Recording:
         to, module = known.node, ""
         if operation.couples or to.axes is None or not to.starts_with_samples:
             module = running_module(self.during.names)
+        run, on_patches, out_of_place = known.run, known.on_patches, known.out_of_place
         named = result.node, _title(func), module
-        runs = known.run, known.on_patches
-        self.steps.append(Step(operation, *runs, operands, *named, known.out_of_place))
+        self.steps.append(Step(operation, run, on_patches, operands, *named, out_of_place))
         if known.aliases:
             self._memory[result.node] = self._memory[operands[0]]
         return result
@@ -317,6 +318,11 @@ class Recording:
         return result
 
     # Once it has ended.
+
+    @property
+    def content(self) -> tuple[Any, ...]:
+        """Give all that decides on how this is split, to be compared with another one's."""
+        return tuple(self.steps), tuple(self.nodes), tuple(self._memory), set(self.values)
 
     def share_memory(self, a: int, b: int) -> bool:
         """Say whether two nodes may lie in the same memory."""
@@ -456,7 +462,7 @@ def _returned(func: Any) -> int:
 
 @cache
 def _functional(func: Any) -> tuple[Any, list[str]]:
-    """Give the operation that does the same as one in place, out of place, and its arguments' names.
+    """Give the operation that does out of place what one does in place, and its arguments' names.
 
     Raises:
         _RefusedError: if there is none.

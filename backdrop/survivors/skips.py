@@ -9,8 +9,6 @@ from collections.abc import Collection
 from dataclasses import replace
 from typing import NamedTuple
 
-from torch import Tensor
-
 from backdrop.survivors.recording import Recording
 from backdrop.survivors.stage import Stage, Step, freeing
 
@@ -23,14 +21,14 @@ class Split(NamedTuple):
         wanted: the nodes whose values these are to give.
         start: the node that is the stage's input.
         stage: the stage.
-        tensors: the real tensors that it takes.
+        taken: the numbers of the real tensors that it takes.
     """
 
     dense: list[Step]
     wanted: set[int]
     start: int
     stage: Stage
-    tensors: list[Tensor]
+    taken: list[int]
 
 
 def split(recording: Recording, output: int, escapes: Collection[int]) -> Split:
@@ -42,8 +40,8 @@ def split(recording: Recording, output: int, escapes: Collection[int]) -> Split:
     cut, start = _cut(recording, rest, output)
     dense = sorted([*outside, *rest[:cut]], key=lambda step: step.output)
     wanted = {node for node in (*escapes, start) if node not in recording.values}
-    stage, tensors = _stage(recording, rest[cut:], start, output)
-    return Split(dense, wanted, start, stage, tensors)
+    stage, taken = _stage(recording, rest[cut:], start, output)
+    return Split(dense, wanted, start, stage, taken)
 
 
 def _cut(recording: Recording, steps: list[Step], output: int) -> tuple[int, int]:
@@ -68,8 +66,8 @@ def _leaving(recording: Recording, start: int, step: Step) -> Step:
 
 def _stage(
     recording: Recording, steps: list[Step], start: int, output: int
-) -> tuple[Stage, list[Tensor]]:
-    """Give a stage with node 0 as its input, and the real tensors that it takes."""
+) -> tuple[Stage, list[int]]:
+    """Give a stage with node 0 as its input, and the numbers of the real tensors that it takes."""
     order = [start, *(step.output for step in steps)]
     number = {node: i for i, node in enumerate(order)}
     used = sorted({i for step in steps for i in step.taken})
@@ -84,4 +82,4 @@ def _stage(
     ]
     nodes = tuple(recording.nodes[node] for node in order)
     kept = freeing(renamed, [number[output]])
-    return Stage(nodes, kept, number[output]), [recording.tensors[i] for i in used]
+    return Stage(nodes, kept, number[output]), used
