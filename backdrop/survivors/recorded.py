@@ -129,18 +129,20 @@ class Recorded(Tensor):
     ) -> Any:
         """Let functions come down to operations, but for the few that these cannot tell of."""
         kwargs = kwargs or {}
-        if func not in QUERIES:
-            recorder = first_recorded(args, kwargs).recorder
-            if func is mask_gradient:
-                args, kwargs = recorder.computed((tuple(args), kwargs))
-                x, mask = args
-                return recorder.mask(x, mask) if isinstance(x, Recorded) else func(x, mask)
-            recorder.check(func, kwargs)
-            given = tuple(args), kwargs
-            args, kwargs = found = recorder.computed(given)
-            if found is not given and not recorded_in(found):
+        if func in QUERIES:
+            with without_torch_function():
                 return func(*args, **kwargs)
-            func = REWRITTEN.get(func, func)
+        recorder = first_recorded(args, kwargs).recorder
+        if func is mask_gradient:
+            args, kwargs = recorder.computed((tuple(args), kwargs))
+            x, mask = args
+            return recorder.mask(x, mask) if isinstance(x, Recorded) else func(x, mask)
+        recorder.check(func, kwargs)
+        given = tuple(args), kwargs
+        args, kwargs = found = recorder.computed(given)
+        if found is not given and not recorded_in(found):
+            return func(*args, **kwargs)
+        func = REWRITTEN.get(func, func)
         # Nothing is ever differentiated of what autograd takes down here, and no hooks are asked.
         keeping = nullcontext() if function_transforms_active() else _keeping_nothing()
         with without_torch_function(), keeping:

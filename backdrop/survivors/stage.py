@@ -97,12 +97,12 @@ class Step:
     out_of_place: Callable[..., Any] | None = None
     done: tuple[int, ...] = ()
 
-    @property
+    @cached_property
     def inputs(self) -> list[int]:
         """Give the nodes among the operands."""
         return [i for i in self.operands if i >= 0]
 
-    @property
+    @cached_property
     def taken(self) -> list[int]:
         """Give the real tensors among the operands."""
         return [~i for i in self.operands if i < 0]
