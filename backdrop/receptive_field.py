@@ -14,10 +14,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from backdrop.operations import LISTS, Call, NoRuleError, operation_of, parts
 from backdrop.operations.joining import NEW, VALUE_FREE
-from backdrop.operations.layout import Layout
-from backdrop.operations.operation import Number, by_name, outputs_of
+from backdrop.operations.layout import Layout, NoRuleError
+from backdrop.operations.operation import Call, Number, by_name, outputs_of
+from backdrop.operations.rules import LISTS, operation_of, parts
 from backdrop.positions import View, view_of_input, view_through
 from backdrop.torch_private import TorchDispatchMode, fake_tensors
 

@@ -3,18 +3,3 @@
 Receptive fields (:mod:`backdrop.receptive_field`) and survivors (:mod:`backdrop.survivors`) both go
 by these rules. Operations are those below autograd, to which all layers and functions come down.
 """
-
-from backdrop.operations.layout import NoRuleError
-from backdrop.operations.operation import Call, Operation, Window
-from backdrop.operations.rules import LISTS, UNKNOWN, operation_of, parts
-
-__all__ = [
-    "LISTS",
-    "UNKNOWN",
-    "Call",
-    "NoRuleError",
-    "Operation",
-    "Window",
-    "operation_of",
-    "parts",
-]

@@ -7,10 +7,10 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from backdrop.operations import LISTS, Call, NoRuleError, operation_of, parts
 from backdrop.operations.joining import NEW
-from backdrop.operations.layout import Layout, shape_of
-from backdrop.operations.operation import by_name, outputs_of
+from backdrop.operations.layout import Layout, NoRuleError, shape_of
+from backdrop.operations.operation import Call, by_name, outputs_of
+from backdrop.operations.rules import LISTS, operation_of, parts
 from backdrop.survivors.known import Known, KnownOperations
 from backdrop.survivors.recorded import InexactError, Recorded, recorded_in, running_module
 from backdrop.survivors.regions import (
