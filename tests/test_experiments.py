@@ -78,7 +78,8 @@ def test_every_experiment_declares_itself():
         for name, block in declarations(names, jobs)["experiments"].items():
             assert block["title"], name
             assert block["question"], name
-            assert block["search"] or block["baseline"] or name == "textures/smoke", name
+            compares = block["baseline"] or block["rivals"]
+            assert block["search"] or compares or name == "textures/smoke", name
 
 
 @pytest.mark.parametrize("preset", PRESETS)
