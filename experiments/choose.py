@@ -20,9 +20,7 @@ from experiments.schema import CONF
 
 def searches() -> dict[str, DictConfig]:
     """Give the experiments that are searches, with their configurations."""
-    with PROJECT.begun():
-        names = PROJECT.names("experiment")
-        configs = {name: PROJECT.compose([f"experiment={name}"]) for name in names}
+    configs = PROJECT.experiments(PROJECT.names("experiment"))
     return {name: config for name, config in configs.items() if config.search.seeds}
 
 

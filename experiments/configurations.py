@@ -1,6 +1,6 @@
 """Where configurations lie: in conf/, and in folders of one's own beside it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +37,11 @@ class Configurations:
         paths = ",".join(f"'file://{folder.resolve()}'" for folder in self.beside)
         search = [f"hydra.searchpath=[{paths}]"] if self.beside else []
         return compose("train", [*overrides, *search], return_hydra_config=with_hydra)
+
+    def experiments(self, names: Iterable[str]) -> dict[str, DictConfig]:
+        """Compose experiments as their files say, each by its name."""
+        with self.begun():
+            return {name: self.compose([f"experiment={name}"]) for name in names}
 
     def names(self, group: str) -> list[str]:
         """Name the files of a group, such as ``experiment``."""

@@ -41,8 +41,7 @@ def pairs_asked(
     """
     path = folder / FILE
     asked = _read(path)
-    with conf.begun():
-        configs = {name: conf.compose([f"experiment={name}"]) for name in experiments}
+    configs = conf.experiments(experiments)
     looks = {name: list(c.report.looks) for name, c in configs.items() if c.report.looks}
     for name, pairs in asked.items():
         if pairs not in looks.get(name, ()):

@@ -25,8 +25,7 @@ def declarations(
         ValueError: a figure, kind, arm or key that there is not, named with its experiment.
     """
     asked, known = list(jobs), chapters()
-    with conf.begun():
-        configs = {name: conf.compose([f"experiment={name}"]) for name in experiments}
+    configs = conf.experiments(experiments)
     declared = {}
     for name, config in configs.items():
         own = [(job.settings, p) for job in asked for p in job.places if p.experiment == name]

@@ -57,9 +57,11 @@ def reproduce(
     here.unlink(missing_ok=True)  # if anything fails below, an older one is not taken for this
     pairs = pairs_asked(folder, experiments, conf)
     jobs = plan(experiments, [f"system.runs={runs}"], pairs, conf)
-    chosen = {"all": jobs, "lacking": _lacking(jobs, folder), "none": []}[wanted]
+    finished = finished_by_question(folder)
+    lacking = [job for job in jobs if question_id(job.settings) not in finished]
+    chosen = {"all": jobs, "lacking": lacking, "none": []}[wanted]
     possible = with_data(chosen, runs)
-    expected = expected_seconds(jobs, finished_by_question(folder))
+    expected = expected_seconds(jobs, finished)
     status = report_failures(run_all(possible, runs, processes, expected)) if possible else 0
     planned = [(job.id, job.experiments, job.settings) for job in jobs]
     write(pd.DataFrame(rows_here(planned, runs)), here)
@@ -102,11 +104,6 @@ def _problem(dataset: Any, folder: Path) -> str:
     except (OSError, ValueError) as error:
         return f"{type(error).__name__}: {' '.join(str(error).split())}"
     return ""
-
-
-def _lacking(jobs: list[Job], folder: Path) -> list[Job]:
-    finished = finished_by_question(folder)
-    return [job for job in jobs if question_id(job.settings) not in finished]
 
 
 def _pairs(text: str) -> tuple[str, int]:

@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from filelock import FileLock
+from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 from omegaconf import OmegaConf
 
@@ -41,7 +41,7 @@ from experiments.checksums import Damaged as Damaged
 
 Row = dict[str, Any]
 RESULT, METRICS, CHECKPOINT = "result.json", "metrics.jsonl", "checkpoint.pt"
-OUTPUTS = "outputs.npz"
+OUTPUTS, LOCK = "outputs.npz", "lock"
 
 
 class RunStore:
@@ -59,10 +59,21 @@ class RunStore:
         holder was writing is removed.
         """
         self.path.mkdir(parents=True, exist_ok=True)
-        with FileLock(self.path / "lock"):
+        with FileLock(self.path / LOCK):
             for left in self.path.glob("*.tmp"):
                 left.unlink(missing_ok=True)
             yield
+
+    def is_held(self) -> bool:
+        """Tell whether a process holds the run."""
+        lock = self.path / LOCK
+        if not lock.exists():
+            return False
+        try:
+            with FileLock(lock, timeout=0):
+                return False
+        except Timeout:
+            return True
 
     def start(self, settings: Row, provenance: Row) -> None:
         """Write what is known before the first step, and forget an earlier failure."""

@@ -9,8 +9,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from experiments.code import differs
 from experiments.collect import finished_by_question
 from experiments.configurations import PROJECT
@@ -21,6 +19,7 @@ from experiments.progress import expected_seconds
 from experiments.refusals import one_line
 from experiments.run import made_with
 from experiments.run_store import CHECKPOINT, Row, RunStore
+from experiments.tables import status_of
 
 STATES = ("finished", "in the table", "running", "interrupted", "failed", "not run", "missing")
 """Of a run: finished here, elsewhere (its row is in the preset's table), and so on."""
@@ -48,22 +47,12 @@ def state_of(job: Job, runs: Path, table: Mapping[str, Row]) -> State:
     if question_id(job.settings) in table:
         return State("in the table")
     epochs = f"epoch {len(store.metrics())} of {job.settings['epochs']}"
-    if _is_held(store):
+    if store.is_held():
         return State("running", epochs)
     if failure := store.failure():
-        return State("not run" if failure.startswith("FileNotFoundError") else "failed", failure)
-    return State("interrupted", epochs) if (store.path / CHECKPOINT).exists() else State("missing")
-
-
-def _is_held(store: RunStore) -> bool:
-    """Tell whether a process computes the run."""
-    if not (store.path / "lock").exists():
-        return False
-    try:
-        with FileLock(store.path / "lock", timeout=0):
-            return False
-    except Timeout:
-        return True
+        return State(status_of(failure), failure)
+    interrupted = (store.path / CHECKPOINT).exists()
+    return State("interrupted", epochs) if interrupted else State(status_of(None))
 
 
 def status_text(jobs: Sequence[Job], states: Mapping[str, State], seconds: float | None) -> str:

@@ -47,7 +47,7 @@ def unflatten(flat: Mapping[str, Any]) -> Row:
 def run_row(id: str, experiments: Iterable[str], settings: Settings, store: RunStore) -> Row:
     """Give the row of one run: finished, failed, not run for want of data, or missing."""
     result, failure = store.result(), store.failure()
-    status = "finished" if result else _status(failure)
+    status = "finished" if result else status_of(failure)
     return {
         "id": id,
         "experiments": ";".join(experiments),
@@ -59,7 +59,8 @@ def run_row(id: str, experiments: Iterable[str], settings: Settings, store: RunS
     }
 
 
-def _status(failure: str | None) -> str:
+def status_of(failure: str | None) -> str:
+    """Name the status of a run without a result, by the last line of its failure, if any."""
     if failure is None:
         return "missing"
     return "not run" if failure.startswith("FileNotFoundError") else "failed"

@@ -1,6 +1,6 @@
 """Rules of what combines the elements along dims: reductions, products, normalisation."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -16,9 +16,8 @@ from backdrop.operations.layout import (
     replaced,
     size_of,
 )
-from backdrop.operations.operation import Call, Operation
+from backdrop.operations.operation import Call, Operation, Rule
 
-Rule = Callable[[Call], Operation]
 OF_SAMPLE = "its statistics couple the positions of a sample"
 
 
@@ -150,5 +149,3 @@ RULES: dict[str, Rule] = {
     "native_group_norm": group_norm,
     "channel_shuffle": shuffled,
 }
-
-NORMALISATIONS = {*BATCH, "native_layer_norm", "_fused_rms_norm", "native_group_norm"}

@@ -1,6 +1,6 @@
 """Rules of what treats every element alone, and of what puts tensors together."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from torch import Tensor
@@ -15,9 +15,8 @@ from backdrop.operations.layout import (
     replaced,
     size_of,
 )
-from backdrop.operations.operation import Call, Operation
+from backdrop.operations.operation import Call, Operation, Rule
 
-Rule = Callable[[Call], Operation]
 OF_SAMPLES = "a tensor with values of its own for every sample meets it"
 OF_POSITIONS = "a tensor with values of its own for every position meets it"
 ONE_FOR_MANY = "one value meets many positions in it"

@@ -201,3 +201,7 @@ def _emptied(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_TENSOR if isinstance(item, Tensor) else item for item in value]
     return value
+
+
+Rule = Callable[[Call], Operation]
+"""Gives the operation that a call comes to."""

@@ -1,6 +1,6 @@
 """Rules of what moves dims and merges or splits them, and leaves values as they are."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from math import prod
 
 from torch import Tensor
@@ -17,9 +17,7 @@ from backdrop.operations.layout import (
     size_of,
     without_positions,
 )
-from backdrop.operations.operation import Call, Operation
-
-Rule = Callable[[Call], Operation]
+from backdrop.operations.operation import Call, Operation, Rule
 
 
 def _reshaped(x: Tensor, shape: Sequence[int]) -> Tensor:

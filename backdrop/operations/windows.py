@@ -1,6 +1,6 @@
 """Rules of what slides windows over maps: convolution, pooling, padding, slicing, enlarging."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from fractions import Fraction
 from math import prod
 from typing import Any
@@ -18,9 +18,8 @@ from backdrop.operations.layout import (
     size_of,
     sole_axis,
 )
-from backdrop.operations.operation import Call, Operation, Window
+from backdrop.operations.operation import Call, Operation, Rule, Window
 
-Rule = Callable[[Call], Operation]
 ENLARGES = "it enlarges maps, so that neighbours see different parts of one position's surroundings"
 
 

@@ -13,10 +13,10 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import rankdata, t
+from scipy.stats import rankdata
 
 from scripts.compare.comparison import Comparison
-from scripts.compare.intervals import LEVEL, Interval
+from scripts.compare.intervals import LEVEL, Interval, quantile
 from scripts.read.outputs import ItemOutputs, Outputs
 
 FIXED_BY = "dataset.evaluation_seed"
@@ -53,7 +53,7 @@ def two_way_interval(
     of_items = sum(gains[:, group].mean(0).var(ddof=1) / group.sum() for group in groups)
     n = len(gains)
     error = math.sqrt(of_pairs.var(ddof=1) / n + of_items)
-    reach = float(t.ppf((1 + level) / 2, n - 1)) * error
+    reach = quantile(level, n - 1) * error
     mean = float(of_pairs.mean())
     return Interval(mean, mean - reach, mean + reach, n)
 
@@ -66,15 +66,11 @@ def over_items(one: Comparison, kept: Mapping[str, ItemOutputs]) -> Interval | N
         kept: outputs and targets of runs, by id.
     """
     pairs = one.paired_ids
-    if (
-        one.arm.config(FIXED_BY) is None
-        or not pairs
-        or not all(id in kept for p in pairs for id in p)
-    ):
+    known = all(id in kept for pair in pairs for id in pair)
+    if one.arm.config(FIXED_BY) is None or len(pairs) < 2 or not known:
         return None
-    targets = kept[pairs[0][0]].targets
     arm, other = ([kept[pair[side]].outputs for pair in pairs] for side in (0, 1))
-    return two_way_interval(arm, other, targets) if len(pairs) > 1 else None
+    return two_way_interval(arm, other, kept[pairs[0][0]].targets)
 
 
 def _parts(outputs: Outputs, targets: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -8,7 +8,7 @@ from scripts.compare.claims import Evidence, Group
 from scripts.compare.comparison import Comparison
 from scripts.compare.verdicts import LEAST_PAIRS, Verdict
 from scripts.read.naming import in_words
-from scripts.write.experiment import task_note
+from scripts.write.experiment import both_sides, task_note
 from scripts.write.markdown import (
     GAP,
     difference_with_interval,
@@ -164,12 +164,7 @@ def _row(one: Comparison, task_named: bool) -> list[str]:
         one.arm.setting,
         net_name(one.arm),
         optimizer_name(one.arm),
-        one.arm.label,
-        one.other_label,
-        with_interval(one.final),
-        with_interval(one.other_final),
-        difference_with_interval(one.difference),
-        one.verdict,
+        *both_sides(one),
         one.experiment.task if task_named else "",
     ]
 

@@ -111,8 +111,12 @@ def _row(one: Comparison, costs: Sequence[Cost]) -> list[str]:
 
 
 def _rival_row(one: Comparison) -> list[str]:
+    return [one.arm.setting, *both_sides(one)]
+
+
+def both_sides(one: Comparison) -> list[str]:
+    """Write both arms, what each reached, the difference and the verdict."""
     return [
-        one.arm.setting,
         one.arm.label,
         one.other_label,
         with_interval(one.final),
